@@ -1,0 +1,34 @@
+/*
+ * compat.h
+ *	  Differences between the PostgreSQL versions this extension supports.
+ *
+ * The only file that looks at PG_VERSION_NUM.  Each entry names the upstream
+ * change that makes it necessary.
+ */
+#ifndef WH_COMPAT_H
+#define WH_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "widgets_wh needs PostgreSQL 15 or later"
+#endif
+
+/* 16 added soft input errors (InputFunctionCallSafe, ErrorSaveContext). */
+#if PG_VERSION_NUM >= 160000
+#define WH_HAVE_SOFT_ERRORS 1
+#endif
+
+/* 16 moved per-relation permissions from RangeTblEntry to RTEPermissionInfo. */
+#if PG_VERSION_NUM >= 160000
+#define WH_HAVE_PERMINFO 1
+#endif
+
+/* 18 gave PG_MODULE_MAGIC a version with name and version. */
+#if PG_VERSION_NUM >= 180000
+#define WH_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "widgets_wh", .version = WH_VERSION)
+#else
+#define WH_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#endif							/* WH_COMPAT_H */

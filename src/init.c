@@ -1,0 +1,23 @@
+/*
+ * init.c
+ *	  Entry point of the library.
+ *
+ * Runs once per process that loads it (in the postmaster when preloaded).
+ * Creates no handle, file or thread: those belong to the process that uses
+ * them.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "settings.h"
+
+WH_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	wh_settings_init();
+}

@@ -1,0 +1,12 @@
+/*
+ * settings.h
+ *	  The extension's configuration parameters.
+ */
+#ifndef WH_SETTINGS_H
+#define WH_SETTINGS_H
+
+#include "widgets_wh.h"
+
+extern void wh_settings_init(void);
+
+#endif							/* WH_SETTINGS_H */
