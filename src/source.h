@@ -1,0 +1,43 @@
+/*
+ * source.h
+ *	  What a feed reads, row by row, whatever the source is.
+ *
+ * A source fills one WhSourceRow per record.  A record that cannot be read or
+ * converted is returned all the same, with its errors: the feed turns it into
+ * error events and goes on.  Only what makes the whole source unusable is
+ * raised with ereport.
+ */
+#ifndef WH_SOURCE_H
+#define WH_SOURCE_H
+
+#include "widgets_wh.h"
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* One thing wrong with a record. */
+typedef struct WhRowError
+{
+	AttrNumber	attnum;			/* column of the source relation, 0 = the record */
+	int			sqlerrcode;
+	char	   *message;
+} WhRowError;
+
+/*
+ * One record.  Memory belongs to the source and lives until the next record is
+ * asked for, unless the source says otherwise.
+ */
+typedef struct WhSourceRow
+{
+	Datum	   *values;			/* one per attribute of the source relation */
+	bool	   *isnull;
+	int64		low;			/* line (from 1), or offset, or 0 */
+	int64		byte_offset;	/* of the record in its file, -1 = none */
+	TimestampTz source_time;	/* the message's time; DT_NOBEGIN = none */
+	bool		tombstone;		/* a message that only says: key deleted */
+	const char *raw;			/* the record as it came; NULL = none; may hold NULs */
+	Size		raw_len;
+	List	   *errors;			/* of WhRowError; NIL = a good record */
+} WhSourceRow;
+
+#endif							/* WH_SOURCE_H */
