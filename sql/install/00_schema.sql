@@ -173,11 +173,18 @@ CREATE TABLE wh.error_event (
     error_event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_id bigint NOT NULL,
     object_id bigint NOT NULL,
-    object text NOT NULL,
-    source_unit text,
-    source_position bigint,
+    feed text,
+    fact text,
+    file text,
     line bigint,
     byte_offset bigint,
+    topic text,
+    partition int,
+    "offset" bigint,
+    message_timestamp timestamptz,
+    message_key bytea,
+    message_headers jsonb,
+    source_position bigint,
     event_time timestamptz,
     raw_record bytea,
     record_hash bytea NOT NULL,
@@ -191,7 +198,7 @@ CREATE UNIQUE INDEX ON wh.error_event (object_id, source_position, record_hash) 
 CREATE INDEX ON wh.error_event (batch_id);
 COMMENT ON TABLE wh.error_event IS 'records that were not staged, and fact rows that were not loaded: where they stood, their raw bytes, and why';
 COMMENT ON COLUMN wh.error_event.errors IS 'every error of the record: [{"column", "sqlstate", "message"}, ...]; the first one is in the columns beside';
-COMMENT ON COLUMN wh.error_event.source_unit IS 'file name, or topic and partition';
+COMMENT ON COLUMN wh.error_event.feed IS 'the feed whose record it is; for a row refused by a fact, fact names it instead';
 
 -- Configuration and positions are data: pg_dump keeps them.
 SELECT pg_catalog.pg_extension_config_dump('wh.object_id_seq', '');
