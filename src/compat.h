@@ -24,6 +24,22 @@
 #define WH_HAVE_PERMINFO 1
 #endif
 
+/*
+ * 16 lets updates touch summarizing indexes only (TU_UpdateIndexes) and tells
+ * ExecInsertIndexTuples so by one more argument.
+ */
+#if PG_VERSION_NUM >= 160000
+#define WhUpdateIndexes TU_UpdateIndexes
+#define wh_must_update_indexes(u) ((u) != TU_None)
+#define WH_NOT_ONLY_SUMMARIZING , false
+#define WH_ONLY_SUMMARIZING(u) , (u) == TU_Summarizing
+#else
+#define WhUpdateIndexes bool
+#define wh_must_update_indexes(u) (u)
+#define WH_NOT_ONLY_SUMMARIZING
+#define WH_ONLY_SUMMARIZING(u)
+#endif
+
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */
 #if PG_VERSION_NUM >= 180000
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "widgets_wh", .version = WH_VERSION)

@@ -1,0 +1,172 @@
+/*
+ * bulk_writer.c
+ *	  Writes many rows into one of the engine's own tables.
+ *
+ * Inserts are gathered and go in by table_multi_insert, a page's worth per WAL
+ * record; updates and deletes go in at once.  So within one writer the deletes
+ * and updates of a key come before its inserts, which is what unique indexes
+ * want.  Runs in the transaction of the caller, holds RowExclusiveLock on the
+ * table until the transaction ends.  Tables are plain heaps without triggers or
+ * check constraints: the engine made them.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "bulk_writer.h"
+
+/* Rows and bytes gathered before they are written, as COPY has them. */
+#define BUFFER_ROWS 1000
+#define BUFFER_BYTES (256 * 1024)
+
+typedef struct WhBulkWriterState
+{
+	EState	   *estate;
+	ResultRelInfo *result_rel;
+	BulkInsertState bistate;
+	int			options;
+	MemoryContext batch_context;	/* formed tuples; reset at each flush */
+	TupleTableSlot *slots[BUFFER_ROWS];
+	TupleTableSlot *update_slot;
+	int			nslots;			/* slots made */
+	int			nbuffered;
+	Size		bytes;
+} WhBulkWriterState;
+
+/*
+ * Open a writer on a table.  With at_end, rows are only ever put after what is
+ * there, so that first_block tells where they are.  The writer lives in the
+ * current memory context; an error needs no close.
+ */
+WhBulkWriter *
+wh_bulk_open(Oid relid, bool at_end)
+{
+	WhBulkWriter *writer = palloc0(sizeof(WhBulkWriter));
+	WhBulkWriterState *state = palloc0(sizeof(WhBulkWriterState));
+	BlockNumber nblocks;
+
+	writer->rel = table_open(relid, RowExclusiveLock);
+	writer->tupdesc = RelationGetDescr(writer->rel);
+	writer->state = state;
+	nblocks = RelationGetNumberOfBlocks(writer->rel);
+	writer->first_block = nblocks > 0 ? nblocks - 1 : 0;
+
+	state->estate = CreateExecutorState();
+	state->result_rel = makeNode(ResultRelInfo);
+	InitResultRelInfo(state->result_rel, writer->rel, 0, NULL, 0);
+	ExecOpenIndices(state->result_rel, false);
+	state->bistate = GetBulkInsertState();
+	state->options = at_end ? TABLE_INSERT_SKIP_FSM : 0;
+	state->batch_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh bulk rows",
+												 ALLOCSET_DEFAULT_SIZES);
+	state->update_slot = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
+	return writer;
+}
+
+/* Write the gathered rows and their index entries. */
+void
+wh_bulk_flush(WhBulkWriter *writer)
+{
+	WhBulkWriterState *state = writer->state;
+
+	if (state->nbuffered == 0)
+		return;
+	table_multi_insert(writer->rel, state->slots, state->nbuffered,
+					   GetCurrentCommandId(true), state->options, state->bistate);
+	if (state->result_rel->ri_NumIndices > 0)
+	{
+		for (int i = 0; i < state->nbuffered; i++)
+		{
+			state->slots[i]->tts_tableOid = RelationGetRelid(writer->rel);
+			ExecInsertIndexTuples(state->result_rel, state->slots[i], state->estate,
+								  false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING);
+			ResetPerTupleExprContext(state->estate);
+		}
+	}
+	for (int i = 0; i < state->nbuffered; i++)
+		ExecClearTuple(state->slots[i]);
+	state->nbuffered = 0;
+	state->bytes = 0;
+	MemoryContextReset(state->batch_context);
+}
+
+/* Give a row, copied at once; it is written at the next flush at the latest. */
+void
+wh_bulk_insert(WhBulkWriter *writer, Datum *values, bool *isnull)
+{
+	WhBulkWriterState *state = writer->state;
+	MemoryContext old = MemoryContextSwitchTo(state->batch_context);
+	HeapTuple	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
+
+	MemoryContextSwitchTo(old);
+	if (state->nbuffered == state->nslots)
+		state->slots[state->nslots++] = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
+	ExecStoreHeapTuple(tuple, state->slots[state->nbuffered++], false);
+	state->bytes += tuple->t_len;
+	writer->inserted++;
+	if (state->nbuffered >= BUFFER_ROWS || state->bytes >= BUFFER_BYTES)
+		wh_bulk_flush(writer);
+}
+
+/*
+ * Replace the row at tid.  Someone else's change of it in the meantime is an
+ * error: callers hold the lock of the object that the table belongs to.
+ */
+void
+wh_bulk_update(WhBulkWriter *writer, ItemPointer tid, Datum *values, bool *isnull)
+{
+	WhBulkWriterState *state = writer->state;
+	HeapTuple	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
+	WhUpdateIndexes update_indexes;
+
+	ExecStoreHeapTuple(tuple, state->update_slot, false);
+	state->update_slot->tts_tableOid = RelationGetRelid(writer->rel);
+	simple_table_tuple_update(writer->rel, tid, state->update_slot, GetActiveSnapshot(),
+							  &update_indexes);
+	if (state->result_rel->ri_NumIndices > 0 && wh_must_update_indexes(update_indexes))
+	{
+		ExecInsertIndexTuples(state->result_rel, state->update_slot, state->estate,
+							  true, false, NULL, NIL WH_ONLY_SUMMARIZING(update_indexes));
+		ResetPerTupleExprContext(state->estate);
+	}
+	ExecClearTuple(state->update_slot);
+	heap_freetuple(tuple);
+	writer->updated++;
+}
+
+/* Delete the row at tid; see wh_bulk_update. */
+void
+wh_bulk_delete(WhBulkWriter *writer, ItemPointer tid)
+{
+	simple_table_tuple_delete(writer->rel, tid, GetActiveSnapshot());
+	writer->deleted++;
+}
+
+/* Write what is gathered and let go of everything but the table's lock. */
+void
+wh_bulk_close(WhBulkWriter *writer)
+{
+	WhBulkWriterState *state = writer->state;
+
+	wh_bulk_flush(writer);
+	for (int i = 0; i < state->nslots; i++)
+		ExecDropSingleTupleTableSlot(state->slots[i]);
+	ExecDropSingleTupleTableSlot(state->update_slot);
+	table_finish_bulk_insert(writer->rel, state->options);
+	FreeBulkInsertState(state->bistate);
+	ExecCloseIndices(state->result_rel);
+	FreeExecutorState(state->estate);
+	MemoryContextDelete(state->batch_context);
+	table_close(writer->rel, NoLock);
+	if (writer->inserted + writer->updated + writer->deleted > 0)
+		CommandCounterIncrement();
+	pfree(state);
+	writer->state = NULL;
+}
