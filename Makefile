@@ -20,7 +20,7 @@ SHLIB_LINK  = -lcsv -lz -lzstd -lrdkafka
 EXTRA_CLEAN = sql/widgets_wh--*.sql src/*.d build
 
 # Bitcode would double the time of every build and inlines nothing here.
-with_llvm = no
+override with_llvm = no
 
 # Goals that set a machine up must not need PostgreSQL to be there already.
 ORCHESTRATED = demo check check-convergence check-valgrind bench
