@@ -40,6 +40,13 @@
 #define WH_ONLY_SUMMARIZING(u)
 #endif
 
+/* 16 folded pg_class_ownercheck and its like into object_ownercheck. */
+#if PG_VERSION_NUM >= 160000
+#define wh_class_ownercheck(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#else
+#define wh_class_ownercheck(relid, role) pg_class_ownercheck(relid, role)
+#endif
+
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */
 #if PG_VERSION_NUM >= 180000
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "widgets_wh", .version = WH_VERSION)

@@ -1,0 +1,98 @@
+/*
+ * batch_log.c
+ *	  The log of batches: wh.batch and wh.batch_step.
+ *
+ * A batch's row is committed before its work starts, so that a crash leaves a
+ * trace; its steps and its end commit with the work.  Every function needs an
+ * SPI connection.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "batch_log.h"
+
+/* Write the row of a new batch ('ingest' or 'publish') and give its id. */
+int64
+wh_batch_start(const char *kind)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		args[1] = {CStringGetTextDatum(kind)};
+	bool		isnull;
+
+	if (SPI_execute_with_args("INSERT INTO wh.batch (kind) VALUES ($1) RETURNING batch_id",
+							  1, types, args, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not log the start of a batch");
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* Log what the batch did to one relation; duration runs from counts->started_at. */
+void
+wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
+{
+	Oid			types[19] = {INT8OID, INT4OID, INT8OID, TEXTOID, INT8OID};
+	Datum		args[19];
+	char		nulls[20];
+	int			n = 0;
+
+	memset(nulls, ' ', sizeof(nulls));
+	nulls[19] = '\0';
+	args[n++] = Int64GetDatum(batch_id);
+	args[n++] = Int32GetDatum(step);
+	args[n++] = Int64GetDatum(counts->object_id);
+	args[n++] = CStringGetTextDatum(counts->object);
+	nulls[n] = counts->has_first_block ? ' ' : 'n';
+	args[n++] = Int64GetDatum((int64) counts->first_block);
+	args[n++] = Int64GetDatum(counts->rows_read);
+	args[n++] = Int64GetDatum(counts->rows_staged);
+	args[n++] = Int64GetDatum(counts->rows_rejected);
+	args[n++] = Int64GetDatum(counts->rows_repeated);
+	args[n++] = Int64GetDatum(counts->rows_superseded);
+	args[n++] = Int64GetDatum(counts->rows_inserted);
+	args[n++] = Int64GetDatum(counts->rows_updated);
+	args[n++] = Int64GetDatum(counts->rows_deleted);
+	args[n++] = Int64GetDatum(counts->rows_repointed);
+	args[n++] = Int64GetDatum(counts->warnings);
+	args[n++] = Int64GetDatum(counts->units_read);
+	args[n++] = Int64GetDatum(counts->units_skipped);
+	for (int i = 5; i < n; i++)
+		types[i] = INT8OID;
+	types[n] = TIMESTAMPTZOID;
+	args[n++] = TimestampTzGetDatum(counts->started_at);
+	if (SPI_execute_with_args("INSERT INTO wh.batch_step VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+							  " $10, $11, $12, $13, $14, $15, $16, $17,"
+							  " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $18)",
+							  n, types, args, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not log a step of a batch");
+}
+
+/* Log the end of a batch; message may be NULL. */
+void
+wh_batch_finish(int64 batch_id, bool succeeded, const char *message)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		args[3] = {Int64GetDatum(batch_id),
+		CStringGetTextDatum(succeeded ? "succeeded" : "failed"),
+	message ? CStringGetTextDatum(message) : (Datum) 0};
+
+	if (SPI_execute_with_args("UPDATE wh.batch SET state = $2, message = $3,"
+							  " finished_at = pg_catalog.clock_timestamp()"
+							  " WHERE batch_id OPERATOR(pg_catalog.=) $1",
+							  3, types, args, message ? NULL : "  n", false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not log the end of a batch");
+}
+
+/* Remove the row of a batch that found nothing to do. */
+void
+wh_batch_forget(int64 batch_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		args[1] = {Int64GetDatum(batch_id)};
+
+	if (SPI_execute_with_args("DELETE FROM wh.batch WHERE batch_id OPERATOR(pg_catalog.=) $1",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove an empty batch");
+}

@@ -1,0 +1,40 @@
+/*
+ * batch_log.h
+ *	  The log of batches: wh.batch and wh.batch_step.
+ */
+#ifndef WH_BATCH_LOG_H
+#define WH_BATCH_LOG_H
+
+#include "widgets_wh.h"
+
+#include "datatype/timestamp.h"
+#include "storage/block.h"
+
+/* What a batch did to one relation. */
+typedef struct WhBatchStep
+{
+	int64		object_id;
+	const char *object;
+	bool		has_first_block;
+	BlockNumber first_block;
+	int64		rows_read;
+	int64		rows_staged;
+	int64		rows_rejected;
+	int64		rows_repeated;
+	int64		rows_superseded;
+	int64		rows_inserted;
+	int64		rows_updated;
+	int64		rows_deleted;
+	int64		rows_repointed;
+	int64		warnings;
+	int64		units_read;
+	int64		units_skipped;
+	TimestampTz started_at;
+} WhBatchStep;
+
+extern int64 wh_batch_start(const char *kind);
+extern void wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts);
+extern void wh_batch_finish(int64 batch_id, bool succeeded, const char *message);
+extern void wh_batch_forget(int64 batch_id);
+
+#endif							/* WH_BATCH_LOG_H */
