@@ -1,0 +1,341 @@
+/*
+ * catalog.c
+ *	  Reads and writes the rows of dimensions, facts and their inputs.
+ *
+ * Every function needs an SPI connection and runs in the caller's transaction.
+ * Results are in the memory context that is current at the call.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/varlena.h"
+
+#include "catalog.h"
+#include "object_name.h"
+#include "spi_query.h"
+
+/* Give the elements of a text[] as C strings. */
+char	  **
+wh_catalog_text_array(Datum array, int *n)
+{
+	Datum	   *elements;
+	char	  **result;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, n);
+	result = palloc(sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		result[i] = TextDatumGetCString(elements[i]);
+	return result;
+}
+
+static List *
+ids_of(const char *sql)
+{
+	List	   *ids = NIL;
+	MemoryContext caller = CurrentMemoryContext;
+
+	SPI_execute(sql, true, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		int64	   *id = palloc(sizeof(int64));
+		bool		isnull;
+
+		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		ids = lappend(ids, id);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return ids;
+}
+
+/* Give the ids (int64 *) of all dimensions, in the order they were made. */
+List *
+wh_catalog_dimension_ids(void)
+{
+	return ids_of("SELECT dimension_id FROM wh.dimension ORDER BY dimension_id");
+}
+
+/* Give the ids (int64 *) of all facts, in the order they were made. */
+List *
+wh_catalog_fact_ids(void)
+{
+	return ids_of("SELECT fact_id FROM wh.fact ORDER BY fact_id");
+}
+
+static AttrNumber
+attribute_number(TupleDesc tupdesc, const char *name)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (!TupleDescAttr(tupdesc, i)->attisdropped &&
+			strcmp(NameStr(TupleDescAttr(tupdesc, i)->attname), name) == 0)
+			return i + 1;
+	elog(ERROR, "column \"%s\" is missing", name);
+	return InvalidAttrNumber;
+}
+
+/* Copy the row type of a relation; the lock is kept until the transaction ends. */
+static TupleDesc
+relation_tupdesc(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	TupleDesc	tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+
+	relation_close(rel, NoLock);
+	return tupdesc;
+}
+
+static int
+scd_of(Jsonb *scd, const char *column, int default_scd)
+{
+	JsonbValue	key,
+			   *value;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, column);
+	key.val.string.len = strlen(column);
+	value = findJsonbValueFromContainer(&scd->root, JB_FOBJECT, &key);
+	if (value == NULL)
+		return default_scd;
+	return DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
+}
+
+static WhGrain
+grain_of(const char *name)
+{
+	if (name == NULL)
+		return WH_GRAIN_NONE;
+	if (strcmp(name, "hour") == 0)
+		return WH_GRAIN_HOUR;
+	if (strcmp(name, "day") == 0)
+		return WH_GRAIN_DAY;
+	if (strcmp(name, "week") == 0)
+		return WH_GRAIN_WEEK;
+	return WH_GRAIN_MONTH;
+}
+
+/* Read one dimension; its table stays locked in AccessShare mode. */
+WhDimension *
+wh_catalog_dimension(int64 id)
+{
+	WhDimension *d = palloc0(sizeof(WhDimension));
+	WhRow		row;
+	int			default_scd;
+	Jsonb	   *scd;
+	char	  **keys;
+	char	   *history;
+
+	if (!wh_spi_row(&row, "SELECT relation::oid, definition::oid, kind, natural_key, scd, default_scd,"
+					" history, effective_grain, time_zone, next_key"
+					" FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
+					1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}))
+		elog(ERROR, "dimension " INT64_FORMAT " is missing", id);
+	d->id = id;
+	d->relid = DatumGetObjectId(row.values[0]);
+	d->definition = row.isnull[1] ? InvalidOid : DatumGetObjectId(row.values[1]);
+	d->is_date = strcmp(TextDatumGetCString(row.values[2]), "date") == 0;
+	keys = wh_catalog_text_array(row.values[3], &d->nkey);
+	scd = DatumGetJsonbP(row.values[4]);
+	default_scd = DatumGetInt32(row.values[5]);
+	history = TextDatumGetCString(row.values[6]);
+	d->history = strcmp(history, "auto") == 0 ? WH_HISTORY_AUTO :
+		strcmp(history, "query") == 0 ? WH_HISTORY_QUERY : WH_HISTORY_NONE;
+	d->grain = grain_of(row.isnull[7] ? NULL : TextDatumGetCString(row.values[7]));
+	d->time_zone = TextDatumGetCString(row.values[8]);
+	d->next_key = DatumGetInt64(row.values[9]);
+	d->name = get_rel_name(d->relid);
+	d->qualified = wh_relation_name(d->relid);
+	d->tupdesc = relation_tupdesc(d->relid);
+	d->effective_from = attribute_number(d->tupdesc, "effective_from");
+	for (int i = 0; i < d->nkey; i++)
+	{
+		d->key_name[i] = keys[i];
+		d->key[i] = attribute_number(d->tupdesc, keys[i]);
+	}
+	d->scd = palloc0(sizeof(WhScdType) * d->tupdesc->natts);
+	d->previous = palloc0(sizeof(AttrNumber) * d->tupdesc->natts);
+	/* columns of type 3 have their previous_ columns between the query's and ours */
+	d->ncolumns = d->effective_from - 2;
+	for (int i = 0; i < d->ncolumns; i++)
+	{
+		const char *name = NameStr(TupleDescAttr(d->tupdesc, i + 1)->attname);
+
+		d->scd[i] = scd_of(scd, name, default_scd);
+		for (int k = 0; k < d->nkey; k++)
+			if (d->key[k] == i + 2)
+				d->scd[i] = WH_SCD_VERSION;
+		if (d->scd[i] == WH_SCD_PREVIOUS)
+		{
+			d->previous[i] = attribute_number(d->tupdesc, psprintf("previous_%s", name));
+			d->ncolumns--;
+		}
+	}
+	return d;
+}
+
+static void
+fact_dimensions(WhFact *f)
+{
+	int			n;
+	WhRow	   *rows = wh_spi_rows(&n, "SELECT role, columns, dimension_id, key_column"
+								   " FROM wh.fact_dimension WHERE fact_id OPERATOR(pg_catalog.=) $1"
+								   " ORDER BY ordinal",
+								   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(f->id)});
+
+	f->ndimensions = n;
+	f->dimensions = palloc0(sizeof(WhFactDimension) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		WhFactDimension *fd = &f->dimensions[i];
+		char	  **columns = wh_catalog_text_array(rows[i].values[1], &fd->ncolumns);
+
+		fd->role = TextDatumGetCString(rows[i].values[0]);
+		fd->dimension_id = DatumGetInt64(rows[i].values[2]);
+		fd->key = attribute_number(f->tupdesc, TextDatumGetCString(rows[i].values[3]));
+		for (int k = 0; k < fd->ncolumns; k++)
+		{
+			fd->column_name[k] = columns[k];
+			fd->column[k] = attribute_number(f->tupdesc, columns[k]);
+		}
+	}
+}
+
+/* Read one fact; its table stays locked in AccessShare mode. */
+WhFact *
+wh_catalog_fact(int64 id)
+{
+	WhFact	   *f = palloc0(sizeof(WhFact));
+	WhRow		row;
+	char	  **grain;
+	char	   *mode;
+
+	if (!wh_spi_row(&row, "SELECT relation::oid, definition::oid, grain, event_time, mode, time_zone"
+					" FROM wh.fact WHERE fact_id OPERATOR(pg_catalog.=) $1",
+					1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}))
+		elog(ERROR, "fact " INT64_FORMAT " is missing", id);
+	f->id = id;
+	f->relid = DatumGetObjectId(row.values[0]);
+	f->definition = DatumGetObjectId(row.values[1]);
+	grain = wh_catalog_text_array(row.values[2], &f->ngrain);
+	f->event_time = TextDatumGetCString(row.values[3]);
+	mode = TextDatumGetCString(row.values[4]);
+	f->mode = strcmp(mode, "append") == 0 ? WH_FACT_APPEND :
+		strcmp(mode, "upsert") == 0 ? WH_FACT_UPSERT : WH_FACT_LEDGER;
+	f->time_zone = TextDatumGetCString(row.values[5]);
+	f->name = get_rel_name(f->relid);
+	f->qualified = wh_relation_name(f->relid);
+	f->tupdesc = relation_tupdesc(f->relid);
+	for (int i = 0; i < f->ngrain; i++)
+	{
+		f->grain_name[i] = grain[i];
+		f->grain[i] = attribute_number(f->tupdesc, grain[i]);
+	}
+	f->event_time_attr = attribute_number(f->tupdesc, f->event_time);
+	fact_dimensions(f);
+	f->ncolumns = f->tupdesc->natts - f->ndimensions - 1 - (f->mode == WH_FACT_LEDGER ? 2 : 0);
+	return f;
+}
+
+/*
+ * Find a dimension or fact by the name a user gave.  catalog is 'dimension' or
+ * 'fact'; what says it in the error.
+ */
+int64
+wh_catalog_object_id(const char *catalog, const char *id_column, const char *what, const char *name)
+{
+	WhObjectName object = wh_object_name(name, "mart");
+	Oid			nsp = get_namespace_oid(object.schema, true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid(object.name, nsp) : InvalidOid;
+	WhRow		row;
+	char	   *sql = psprintf("SELECT %s FROM wh.%s WHERE relation OPERATOR(pg_catalog.=) $1",
+							   id_column, catalog);
+
+	if (!OidIsValid(relid) ||
+		!wh_spi_row(&row, sql, 1, (Oid[]) {REGCLASSOID}, (Datum[]) {ObjectIdGetDatum(relid)}))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("%s \"%s\" does not exist", what, name),
+				 errhint("SELECT * FROM wh.status lists what there is.")));
+	return DatumGetInt64(row.values[0]);
+}
+
+/* Give what an object reads (WhInput *). */
+List *
+wh_catalog_inputs(int64 object_id)
+{
+	int			n;
+	List	   *inputs = NIL;
+	WhRow	   *rows = wh_spi_rows(&n, "SELECT i.relation::oid, i.feed_id, i.used_batch_id, f.last_batch_id,"
+								   " coalesce(f.history, f.relation)::oid, f.change_log::oid,"
+								   " pg_catalog.encode(i.content_hash, 'hex')"
+								   " FROM wh.input i LEFT JOIN wh.feed f"
+								   " ON f.feed_id OPERATOR(pg_catalog.=) i.feed_id"
+								   " WHERE i.object_id OPERATOR(pg_catalog.=) $1"
+								   " ORDER BY i.relation::oid",
+								   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(object_id)});
+
+	for (int r = 0; r < n; r++)
+	{
+		WhInput    *input = palloc0(sizeof(WhInput));
+		WhRow	   *row = &rows[r];
+
+		input->relid = DatumGetObjectId(row->values[0]);
+		input->feed_id = row->isnull[1] ? 0 : DatumGetInt64(row->values[1]);
+		input->has_used = !row->isnull[2];
+		input->used_batch_id = row->isnull[2] ? 0 : DatumGetInt64(row->values[2]);
+		input->last_batch_id = row->isnull[3] ? 0 : DatumGetInt64(row->values[3]);
+		input->history = row->isnull[4] ? InvalidOid : DatumGetObjectId(row->values[4]);
+		input->change_log = row->isnull[5] ? InvalidOid : DatumGetObjectId(row->values[5]);
+		input->hash = row->isnull[6] ? NULL : TextDatumGetCString(row->values[6]);
+		inputs = lappend(inputs, input);
+	}
+	return inputs;
+}
+
+/* Store how far an input is used: its used_batch_id and hash. */
+void
+wh_catalog_input_used(int64 object_id, const WhInput *input)
+{
+	Datum		args[4] = {Int64GetDatum(object_id), ObjectIdGetDatum(input->relid),
+		Int64GetDatum(input->used_batch_id),
+	input->hash ? CStringGetTextDatum(input->hash) : (Datum) 0};
+
+	wh_spi_execute("UPDATE wh.input SET used_batch_id = $3,"
+				   " content_hash = pg_catalog.decode($4, 'hex')"
+				   " WHERE object_id OPERATOR(pg_catalog.=) $1 AND relation::oid OPERATOR(pg_catalog.=) $2",
+				   4, (Oid[]) {INT8OID, OIDOID, INT8OID, TEXTOID}, args,
+				   input->hash ? NULL : "   n");
+}
+
+/* Store the dimension's next surrogate key. */
+void
+wh_catalog_next_key(const WhDimension *dimension)
+{
+	Datum		args[2] = {Int64GetDatum(dimension->id), Int64GetDatum(dimension->next_key)};
+
+	wh_spi_execute("UPDATE wh.dimension SET next_key = $2"
+				   " WHERE dimension_id OPERATOR(pg_catalog.=) $1"
+				   " AND next_key OPERATOR(pg_catalog.<>) $2",
+				   2, (Oid[]) {INT8OID, INT8OID}, args, NULL);
+}
+
+/* Store the last batch that changed a dimension or fact. */
+void
+wh_catalog_last_batch(const char *catalog, const char *id_column, int64 id, int64 batch_id)
+{
+	Datum		args[2] = {Int64GetDatum(id), Int64GetDatum(batch_id)};
+	char	   *sql = psprintf("UPDATE wh.%s SET last_batch_id = $2 WHERE %s OPERATOR(pg_catalog.=) $1",
+							   catalog, id_column);
+
+	wh_spi_execute(sql, 2, (Oid[]) {INT8OID, INT8OID}, args, NULL);
+}
