@@ -42,20 +42,16 @@ static List *
 ids_of(const char *sql)
 {
 	List	   *ids = NIL;
-	MemoryContext caller = CurrentMemoryContext;
+	int			n;
+	WhRow	   *rows = wh_spi_rows(&n, sql, 0, NULL, NULL);
 
-	SPI_execute(sql, true, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (int i = 0; i < n; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
 		int64	   *id = palloc(sizeof(int64));
-		bool		isnull;
 
-		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		*id = DatumGetInt64(rows[i].values[0]);
 		ids = lappend(ids, id);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_freetuptable(SPI_tuptable);
 	return ids;
 }
 

@@ -71,10 +71,12 @@ wh_object_schema_ensure(const char *schema)
 {
 	if (!OidIsValid(get_namespace_oid(schema, true)))
 	{
+		MemoryContext caller = CurrentMemoryContext;
 		char	   *sql = psprintf("CREATE SCHEMA %s", quote_identifier(schema));
 
 		if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
 			elog(ERROR, "could not run \"%s\"", sql);
+		MemoryContextSwitchTo(caller);
 	}
 }
 

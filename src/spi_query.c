@@ -73,8 +73,11 @@ wh_spi_row(WhRow *row, const char *sql, int nargs, Oid *types, Datum *args)
 uint64
 wh_spi_execute(const char *sql, int nargs, Oid *types, Datum *args, const char *nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	if (SPI_execute_with_args(sql, nargs, types, args, nulls, false, 0) < 0)
 		elog(ERROR, "could not run \"%s\"", sql);
+	MemoryContextSwitchTo(caller);
 	return SPI_processed;
 }
 
@@ -118,9 +121,11 @@ wh_spi_each(const char *sql, WhRowFunction function, void *arg)
 		.arg = arg
 	};
 	SPIExecuteOptions options = {.read_only = true, .must_return_tuples = true, .dest = &each.pub};
+	MemoryContext caller = CurrentMemoryContext;
 
 	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
 		elog(ERROR, "could not run \"%s\"", sql);
+	MemoryContextSwitchTo(caller);
 	return SPI_processed;
 }
 
@@ -195,6 +200,7 @@ wh_spi_unregister(const char *name)
 WhCursor *
 wh_cursor_open(const char *sql)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	WhCursor   *cursor = palloc0(sizeof(WhCursor));
 	SPIPlanPtr	plan = SPI_prepare_cursor(sql, 0, NULL, 0);
 
@@ -203,6 +209,7 @@ wh_cursor_open(const char *sql)
 	cursor->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
 	cursor->tupdesc = cursor->portal->tupDesc;
 	SPI_freeplan(plan);
+	MemoryContextSwitchTo(caller);
 	return cursor;
 }
 
@@ -215,10 +222,13 @@ wh_cursor_next(WhCursor *cursor, HeapTuple *tuple)
 {
 	if (cursor->next == cursor->nrows)
 	{
+		MemoryContext caller = CurrentMemoryContext;
+
 		if (cursor->tuptable)
 			SPI_freetuptable(cursor->tuptable);
 		cursor->tuptable = NULL;
 		SPI_cursor_fetch(cursor->portal, true, FETCH_ROWS);
+		MemoryContextSwitchTo(caller);
 		cursor->next = 0;
 		cursor->nrows = SPI_processed;
 		cursor->tuptable = SPI_tuptable;
