@@ -1,9 +1,9 @@
 /*
  * merge_groups.c
- *	  Reads two sorted queries in step, a key at a time.
+ *	  Reads several sorted queries in step, a key at a time.
  *
- * Both queries are ordered by their key columns, ascending, in the types'
- * default order; the key columns have the same types on both sides.  Runs
+ * All queries are ordered by their key columns, ascending, in the types'
+ * default order; the key columns have the same types on every side.  Runs
  * under the active snapshot, needs an SPI connection.
  */
 #include "postgres.h"
@@ -19,7 +19,7 @@ static bool
 has_null_key(WhMerge *merge, WhMergeSide *side, HeapTuple tuple)
 {
 	for (int i = 0; i < merge->nkey; i++)
-		if (heap_attisnull(tuple, side->first_key + i, side->cursor->tupdesc))
+		if (heap_attisnull(tuple, side->keys[i], side->cursor->tupdesc))
 			return true;
 	return false;
 }
@@ -53,8 +53,8 @@ compare(WhMerge *merge, WhMergeSide *a, HeapTuple atuple, WhMergeSide *b, HeapTu
 	{
 		bool		anull,
 					bnull;
-		Datum		avalue = heap_getattr(atuple, a->first_key + i, a->cursor->tupdesc, &anull);
-		Datum		bvalue = heap_getattr(btuple, b->first_key + i, b->cursor->tupdesc, &bnull);
+		Datum		avalue = heap_getattr(atuple, a->keys[i], a->cursor->tupdesc, &anull);
+		Datum		bvalue = heap_getattr(btuple, b->keys[i], b->cursor->tupdesc, &bnull);
 		int			cmp = ApplySortComparator(avalue, anull, bvalue, bnull, &merge->sort[i]);
 
 		if (cmp != 0)
@@ -63,41 +63,63 @@ compare(WhMerge *merge, WhMergeSide *a, HeapTuple atuple, WhMergeSide *b, HeapTu
 	return 0;
 }
 
-/*
- * Open both queries; keys are the nkey columns from left_key and right_key on.
- */
+/* Make a merge by a key of nkey columns; sides are added to it. */
 WhMerge *
-wh_merge_open(const char *left_sql, AttrNumber left_key,
-			  const char *right_sql, AttrNumber right_key, int nkey)
+wh_merge_open(int nkey)
 {
 	WhMerge    *merge = palloc0(sizeof(WhMerge));
 
 	merge->nkey = nkey;
-	merge->left.cursor = wh_cursor_open(left_sql);
-	merge->left.first_key = left_key;
-	merge->right.cursor = wh_cursor_open(right_sql);
-	merge->right.first_key = right_key;
 	merge->group_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh groups",
 												 ALLOCSET_DEFAULT_SIZES);
 	merge->ahead_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh read ahead",
 												 ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < nkey; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(merge->right.cursor->tupdesc, right_key - 1 + i);
-		Form_pg_attribute left_att = TupleDescAttr(merge->left.cursor->tupdesc, left_key - 1 + i);
-		TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR);
+	return merge;
+}
 
-		if (left_att->atttypid != att->atttypid)
-			elog(ERROR, "key column %d is of type %u on one side and %u on the other",
-				 i + 1, left_att->atttypid, att->atttypid);
+static void
+prepare_sort(WhMerge *merge, WhMergeSide *side)
+{
+	for (int i = 0; i < merge->nkey; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(side->cursor->tupdesc, side->keys[i] - 1);
+
 		merge->sort[i].ssup_cxt = CurrentMemoryContext;
 		merge->sort[i].ssup_collation = att->attcollation;
 		merge->sort[i].ssup_nulls_first = false;
-		PrepareSortSupportFromOrderingOp(type->lt_opr, &merge->sort[i]);
+		PrepareSortSupportFromOrderingOp(lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr,
+										 &merge->sort[i]);
 	}
-	advance(merge, &merge->left);
-	advance(merge, &merge->right);
-	return merge;
+}
+
+static void
+check_types(WhMerge *merge, WhMergeSide *a, WhMergeSide *b)
+{
+	for (int i = 0; i < merge->nkey; i++)
+	{
+		Oid			atype = TupleDescAttr(a->cursor->tupdesc, a->keys[i] - 1)->atttypid;
+		Oid			btype = TupleDescAttr(b->cursor->tupdesc, b->keys[i] - 1)->atttypid;
+
+		if (atype != btype)
+			elog(ERROR, "key column %d is of type %u on one side and %u on another",
+				 i + 1, atype, btype);
+	}
+}
+
+/* Add a query as the next side; its key columns are at the given places. */
+void
+wh_merge_add(WhMerge *merge, const char *sql, const AttrNumber *keys)
+{
+	WhMergeSide *side = &merge->sides[merge->nsides++];
+
+	Assert(merge->nsides <= WH_MERGE_SIDES);
+	side->cursor = wh_cursor_open(sql);
+	memcpy(side->keys, keys, sizeof(AttrNumber) * merge->nkey);
+	if (merge->nsides == 1)
+		prepare_sort(merge, side);
+	else
+		check_types(merge, &merge->sides[0], side);
+	advance(merge, side);
 }
 
 /* Move all rows of the key of 'like' from a side's input to its group. */
@@ -131,42 +153,42 @@ gather(WhMerge *merge, WhMergeSide *side, WhMergeSide *like_side, HeapTuple like
 }
 
 /*
- * Go to the next key that either side has.  The groups live until the next
- * call.  Gives false at the end.
+ * Go to the next key that any side has.  The groups live until the next call.
+ * Gives false at the end.
  */
 bool
 wh_merge_next(WhMerge *merge)
 {
-	WhMergeSide *first;
+	WhMergeSide *first = NULL;
 	HeapTuple	like;
 	MemoryContext old;
 
 	CHECK_FOR_INTERRUPTS();
 	MemoryContextReset(merge->group_context);
-	merge->left.group.ntuples = merge->right.group.ntuples = 0;
-	if (!merge->left.next && !merge->right.next)
+	for (int i = 0; i < merge->nsides; i++)
+	{
+		WhMergeSide *side = &merge->sides[i];
+
+		side->group.ntuples = 0;
+		if (side->next && (first == NULL || compare(merge, side, side->next, first, first->next) < 0))
+			first = side;
+	}
+	if (first == NULL)
 		return false;
-	if (!merge->left.next)
-		first = &merge->right;
-	else if (!merge->right.next)
-		first = &merge->left;
-	else
-		first = compare(merge, &merge->left, merge->left.next,
-						&merge->right, merge->right.next) <= 0 ? &merge->left : &merge->right;
 	old = MemoryContextSwitchTo(merge->group_context);
 	like = heap_copytuple(first->next);
 	MemoryContextSwitchTo(old);
-	gather(merge, &merge->left, first, like);
-	gather(merge, &merge->right, first, like);
+	for (int i = 0; i < merge->nsides; i++)
+		gather(merge, &merge->sides[i], first, like);
 	return true;
 }
 
-/* Close both queries. */
+/* Close all sides. */
 void
 wh_merge_close(WhMerge *merge)
 {
-	wh_cursor_close(merge->left.cursor);
-	wh_cursor_close(merge->right.cursor);
+	for (int i = 0; i < merge->nsides; i++)
+		wh_cursor_close(merge->sides[i].cursor);
 	MemoryContextDelete(merge->group_context);
 	MemoryContextDelete(merge->ahead_context);
 	pfree(merge);

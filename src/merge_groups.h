@@ -1,6 +1,6 @@
 /*
  * merge_groups.h
- *	  Reads two sorted queries in step, a key at a time.
+ *	  Reads several sorted queries in step, a key at a time.
  */
 #ifndef WH_MERGE_GROUPS_H
 #define WH_MERGE_GROUPS_H
@@ -20,10 +20,12 @@ typedef struct WhGroup
 	int			allocated;
 } WhGroup;
 
+#define WH_MERGE_SIDES 3
+
 typedef struct WhMergeSide
 {
 	WhCursor   *cursor;
-	AttrNumber	first_key;		/* key columns are neighbours, from here */
+	AttrNumber	keys[WH_MAX_KEY];	/* where the key's columns are */
 	HeapTuple	next;			/* first row not yet in a group, or NULL */
 	WhGroup		group;
 } WhMergeSide;
@@ -32,15 +34,15 @@ typedef struct WhMerge
 {
 	int			nkey;
 	SortSupportData sort[WH_MAX_KEY];
-	WhMergeSide left;
-	WhMergeSide right;
+	int			nsides;
+	WhMergeSide sides[WH_MERGE_SIDES];
 	int64		null_keys;		/* rows passed over because of a NULL in the key */
 	MemoryContext group_context;	/* rows of the current groups; reset by next */
 	MemoryContext ahead_context;	/* rows read ahead */
 } WhMerge;
 
-extern WhMerge *wh_merge_open(const char *left_sql, AttrNumber left_key,
-							  const char *right_sql, AttrNumber right_key, int nkey);
+extern WhMerge *wh_merge_open(int nkey);
+extern void wh_merge_add(WhMerge *merge, const char *sql, const AttrNumber *keys);
 extern bool wh_merge_next(WhMerge *merge);
 extern void wh_merge_close(WhMerge *merge);
 

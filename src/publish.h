@@ -1,0 +1,52 @@
+/*
+ * publish.h
+ *	  One publish: all dimensions, then all facts, in one transaction.
+ */
+#ifndef WH_PUBLISH_H
+#define WH_PUBLISH_H
+
+#include "widgets_wh.h"
+
+#include "utils/tuplestore.h"
+
+#include "batch_log.h"
+#include "catalog.h"
+
+/*
+ * The natural keys of a dimension whose lookups changed in this publish, for
+ * re-pointing facts: rows of (k1 .. kn, from_time).  A fact with an event time
+ * before from_time finds the version it found before.
+ */
+typedef struct WhDimensionChanges
+{
+	WhDimension *dimension;
+	TupleDesc	tupdesc;
+	Tuplestorestate *store;
+	int64		nrows;
+	TimestampTz lowest;			/* of all from_times */
+} WhDimensionChanges;
+
+typedef struct WhPublish
+{
+	int64		batch_id;
+	bool		full_refresh;
+	int			step;			/* steps logged so far */
+	List	   *changes;		/* of WhDimensionChanges */
+	List	   *facts;			/* of WhFact, all of the database */
+	MemoryContext context;		/* lives as long as the publish */
+} WhPublish;
+
+extern bool wh_publish_has_news(void);
+extern void wh_publish(WhPublish *publish);
+extern void wh_publish_log(WhPublish *publish, WhBatchStep *counts);
+extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
+extern void wh_snapshot_advance(void);
+extern void wh_analyze_after(Oid relid, int64 changed_rows);
+
+/* dimension_publish.c */
+extern bool wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts);
+
+/* fact_publish.c */
+extern bool wh_fact_publish(WhPublish *publish, WhFact *fact, WhBatchStep *counts);
+
+#endif							/* WH_PUBLISH_H */
