@@ -33,7 +33,7 @@ wh_batch_start(const char *kind)
 void
 wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 {
-	Oid			types[19] = {INT8OID, INT4OID, INT8OID, TEXTOID, INT8OID};
+	Oid			types[19] = {INT8OID, INT4OID, INT8OID, TEXTOID, INT8OID, OIDOID};
 	Datum		args[19];
 	char		nulls[20];
 	int			n = 0;
@@ -44,8 +44,9 @@ wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 	args[n++] = Int32GetDatum(step);
 	args[n++] = Int64GetDatum(counts->object_id);
 	args[n++] = CStringGetTextDatum(counts->object);
-	nulls[n] = counts->has_first_block ? ' ' : 'n';
+	nulls[n] = nulls[n + 1] = OidIsValid(counts->staged_relid) ? ' ' : 'n';
 	args[n++] = Int64GetDatum((int64) counts->first_block);
+	args[n++] = ObjectIdGetDatum(counts->staged_relid);
 	args[n++] = Int64GetDatum(counts->rows_read);
 	args[n++] = Int64GetDatum(counts->rows_staged);
 	args[n++] = Int64GetDatum(counts->rows_rejected);
@@ -58,13 +59,14 @@ wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 	args[n++] = Int64GetDatum(counts->warnings);
 	args[n++] = Int64GetDatum(counts->units_read);
 	args[n++] = Int64GetDatum(counts->units_skipped);
-	for (int i = 5; i < n; i++)
+	for (int i = 6; i < n; i++)
 		types[i] = INT8OID;
 	types[n] = TIMESTAMPTZOID;
 	args[n++] = TimestampTzGetDatum(counts->started_at);
-	if (SPI_execute_with_args("INSERT INTO wh.batch_step VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-							  " $10, $11, $12, $13, $14, $15, $16, $17,"
-							  " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $18)",
+	if (SPI_execute_with_args("INSERT INTO wh.batch_step VALUES ($1, $2, $3, $4, $5,"
+							  " pg_catalog.pg_relation_filenode($6), $7, $8, $9,"
+							  " $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+							  " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $19)",
 							  n, types, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not log a step of a batch");
 }

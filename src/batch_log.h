@@ -15,7 +15,7 @@ typedef struct WhBatchStep
 {
 	int64		object_id;
 	const char *object;
-	bool		has_first_block;
+	Oid			staged_relid;	/* of first_block, or InvalidOid */
 	BlockNumber first_block;
 	int64		rows_read;
 	int64		rows_staged;

@@ -14,9 +14,11 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "catalog.h"
@@ -104,6 +106,18 @@ scd_of(Jsonb *scd, const char *column, int default_scd)
 	if (value == NULL)
 		return default_scd;
 	return DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
+}
+
+/* Give the surrogate key of a day (DateADT). */
+int64
+wh_date_key(int32 date)
+{
+	int			year,
+				month,
+				day;
+
+	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	return (int64) year * 10000 + month * 100 + day;
 }
 
 static WhGrain
@@ -215,7 +229,8 @@ wh_catalog_fact(int64 id)
 	char	  **grain;
 	char	   *mode;
 
-	if (!wh_spi_row(&row, "SELECT relation::oid, definition::oid, grain, event_time, mode, time_zone"
+	if (!wh_spi_row(&row, "SELECT relation::oid, definition::oid, grain, event_time, mode, time_zone,"
+					" coalesce(latest_event_time, '-infinity')"
 					" FROM wh.fact WHERE fact_id OPERATOR(pg_catalog.=) $1",
 					1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}))
 		elog(ERROR, "fact " INT64_FORMAT " is missing", id);
@@ -228,6 +243,7 @@ wh_catalog_fact(int64 id)
 	f->mode = strcmp(mode, "append") == 0 ? WH_FACT_APPEND :
 		strcmp(mode, "upsert") == 0 ? WH_FACT_UPSERT : WH_FACT_LEDGER;
 	f->time_zone = TextDatumGetCString(row.values[5]);
+	f->latest_event_time = DatumGetTimestampTz(row.values[6]);
 	f->name = get_rel_name(f->relid);
 	f->qualified = wh_relation_name(f->relid);
 	f->tupdesc = relation_tupdesc(f->relid);
@@ -238,7 +254,7 @@ wh_catalog_fact(int64 id)
 	}
 	f->event_time_attr = attribute_number(f->tupdesc, f->event_time);
 	fact_dimensions(f);
-	f->ncolumns = f->tupdesc->natts - f->ndimensions - 1 - (f->mode == WH_FACT_LEDGER ? 2 : 0);
+	f->ncolumns = f->tupdesc->natts - f->ndimensions - 1 - (f->mode == WH_FACT_LEDGER ? 3 : 0);
 	return f;
 }
 

@@ -8,6 +8,7 @@
 #include "widgets_wh.h"
 
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
 /* SCD types of a column. */
@@ -75,6 +76,9 @@ typedef struct WhDimension
 #define WH_DIM_INFERRED(d) ((d)->effective_from + 2)
 #define WH_DIM_BATCH(d) ((d)->effective_from + 3)
 
+/* The surrogate key of a day: year, month and day as one number. */
+extern int64 wh_date_key(int32 date);
+
 /* One use of a dimension by a fact. */
 typedef struct WhFactDimension
 {
@@ -89,7 +93,7 @@ typedef struct WhFactDimension
 /*
  * A fact.  Its table's columns are: the surrogate keys in the order of
  * dimensions, the query's columns, for ledger facts posted_at, is_reversal,
- * then batch_id.
+ * reverses_posted_at, then batch_id.
  */
 typedef struct WhFact
 {
@@ -105,6 +109,7 @@ typedef struct WhFact
 	AttrNumber	event_time_attr;
 	WhFactMode	mode;
 	char	   *time_zone;
+	TimestampTz latest_event_time;	/* no row has a later one */
 	int			ndimensions;
 	WhFactDimension *dimensions;
 	int			ncolumns;		/* of the query; they follow the keys */

@@ -22,6 +22,10 @@
 /* 16 moved per-relation permissions from RangeTblEntry to RTEPermissionInfo. */
 #if PG_VERSION_NUM >= 160000
 #define WH_HAVE_PERMINFO 1
+#define wh_rte_clear_permissions(rte) ((rte)->perminfoindex = 0)
+#else
+#define wh_rte_clear_permissions(rte) \
+	((rte)->requiredPerms = 0, (rte)->selectedCols = NULL, (rte)->extraUpdatedCols = NULL)
 #endif
 
 /*
@@ -45,6 +49,15 @@
 #define wh_class_ownercheck(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #else
 #define wh_class_ownercheck(relid, role) pg_class_ownercheck(relid, role)
+#endif
+
+/* 18 gave index_beginscan an argument for instrumentation. */
+#if PG_VERSION_NUM >= 180000
+#define wh_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define wh_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, nkeys, 0)
 #endif
 
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */

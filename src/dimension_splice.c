@@ -147,7 +147,9 @@ match(WhDimensionSplice *s, WhVersion *wanted, int nwanted, WhVersion *existing,
 
 /*
  * Note from when on lookups of the key change.  A lookup finds the last
- * version that opened at or before the event time, else the first one.
+ * version that opened at or before the event time, else the first one: so the
+ * first opening counts as minus infinity.  No fact refers to a key that had no
+ * version, inferred ones included.
  */
 static void
 note_change(WhDimensionSplice *s, WhVersion *wanted, int nwanted, WhVersion *existing, int nexisting)
@@ -159,8 +161,10 @@ note_change(WhDimensionSplice *s, WhVersion *wanted, int nwanted, WhVersion *exi
 	Datum		values[WH_MAX_KEY + 1];
 	bool		isnull[WH_MAX_KEY + 1] = {false};
 
-	while (same < nwanted && same < nexisting && wanted[same].from == existing[same].from &&
-		   wanted[same].key == existing[same].key)
+	if (nexisting == 0)
+		return;
+	while (same < nwanted && same < nexisting && wanted[same].key == existing[same].key &&
+		   (same == 0 || wanted[same].from == existing[same].from))
 		same++;
 	if (same == nwanted && same == nexisting)
 		return;

@@ -37,6 +37,8 @@ advance(WhMerge *merge, WhMergeSide *side)
 		if (has_null_key(merge, side, tuple))
 		{
 			merge->null_keys++;
+			if (merge->null_key)
+				merge->null_key(tuple, side->cursor->tupdesc, merge->null_key_arg);
 			continue;
 		}
 		old = MemoryContextSwitchTo(merge->ahead_context);

@@ -37,6 +37,8 @@ typedef struct WhMerge
 	int			nsides;
 	WhMergeSide sides[WH_MERGE_SIDES];
 	int64		null_keys;		/* rows passed over because of a NULL in the key */
+	void		(*null_key) (HeapTuple tuple, TupleDesc tupdesc, void *arg);	/* or NULL */
+	void	   *null_key_arg;
 	MemoryContext group_context;	/* rows of the current groups; reset by next */
 	MemoryContext ahead_context;	/* rows read ahead */
 } WhMerge;

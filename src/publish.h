@@ -26,19 +26,28 @@ typedef struct WhDimensionChanges
 	TimestampTz lowest;			/* of all from_times */
 } WhDimensionChanges;
 
+/* Members of a dimension that a fact row refers to no more. */
+typedef struct WhReleased
+{
+	int64		dimension_id;
+	int			nkeys;
+	int			allocated;
+	int64	   *keys;			/* may hold repeats */
+} WhReleased;
+
 typedef struct WhPublish
 {
 	int64		batch_id;
 	bool		full_refresh;
 	int			step;			/* steps logged so far */
 	List	   *changes;		/* of WhDimensionChanges */
-	List	   *facts;			/* of WhFact, all of the database */
+	List	   *lookups;		/* of WhLookup, one per dimension used by a fact */
+	List	   *released;		/* of WhReleased */
 	MemoryContext context;		/* lives as long as the publish */
 } WhPublish;
 
 extern bool wh_publish_has_news(void);
-extern void wh_publish(WhPublish *publish);
-extern void wh_publish_log(WhPublish *publish, WhBatchStep *counts);
+extern void wh_publish(int64 batch_id, bool full_refresh);
 extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
 extern void wh_snapshot_advance(void);
 extern void wh_analyze_after(Oid relid, int64 changed_rows);
@@ -47,6 +56,10 @@ extern void wh_analyze_after(Oid relid, int64 changed_rows);
 extern bool wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts);
 
 /* fact_publish.c */
-extern bool wh_fact_publish(WhPublish *publish, WhFact *fact, WhBatchStep *counts);
+extern bool wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts);
+
+/* inferred.c */
+extern void wh_inferred_release(WhPublish *publish, int64 dimension_id, int64 key);
+extern int64 wh_inferred_clean(int64 dimension_id, const WhReleased *released);
 
 #endif							/* WH_PUBLISH_H */

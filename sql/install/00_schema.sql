@@ -100,8 +100,10 @@ CREATE TABLE wh.fact (
     event_time text NOT NULL,
     mode text NOT NULL DEFAULT 'upsert' CHECK (mode IN ('append', 'upsert', 'ledger')),
     time_zone text NOT NULL DEFAULT 'UTC',
+    latest_event_time timestamptz,
     last_batch_id bigint
 );
+COMMENT ON COLUMN wh.fact.latest_event_time IS 'no row has a later event time';
 COMMENT ON TABLE wh.fact IS 'a row per fact';
 
 CREATE TABLE wh.fact_dimension (
@@ -149,6 +151,7 @@ CREATE TABLE wh.batch_step (
     object_id bigint,
     object text NOT NULL,
     first_block bigint,
+    file_node oid,
     rows_read bigint NOT NULL DEFAULT 0,
     rows_staged bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
@@ -167,7 +170,7 @@ CREATE TABLE wh.batch_step (
 CREATE INDEX ON wh.batch_step (object_id, batch_id);
 COMMENT ON TABLE wh.batch_step IS 'what a batch did to one relation: read = staged + rejected + repeated + superseded';
 COMMENT ON COLUMN wh.batch_step.object IS 'name of the feed, dimension or fact';
-COMMENT ON COLUMN wh.batch_step.first_block IS 'rows that the batch added to the staging table are from this block on';
+COMMENT ON COLUMN wh.batch_step.first_block IS 'rows that the batch added to the staging table are from this block on, while its file is file_node';
 
 CREATE TABLE wh.error_event (
     error_event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,233 @@
+/*
+ * definition_create.c
+ *	  What the creation of dimensions and facts has in common.
+ *
+ * A definition's query is stored as a view, so that renames, dependencies and
+ * dumps work as for any view.  Needs an SPI connection; runs as the user who
+ * creates, in the caller's transaction.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/typcache.h"
+
+#include "catalog.h"
+#include "definition_create.h"
+#include "definition_run.h"
+#include "spi_query.h"
+
+/* Read a text[] argument that must have 1 to max distinct names. */
+char	  **
+wh_text_array_arg(ArrayType *array, int *n, const char *what, int max)
+{
+	char	  **names;
+
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not contain NULL", what)));
+	names = wh_catalog_text_array(PointerGetDatum(array), n);
+	if (*n == 0 || *n > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must name 1 to %d columns", what, max)));
+	for (int i = 0; i < *n; i++)
+		for (int j = 0; j < i; j++)
+			if (strcmp(names[i], names[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("%s names column \"%s\" twice", what, names[i])));
+	return names;
+}
+
+/* Refuse a text that is not exactly one SELECT. */
+static void
+check_one_select(const char *query)
+{
+	List	   *statements = pg_parse_query(query);
+
+	if (list_length(statements) != 1 ||
+		!IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt) ||
+		castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt)->intoClause != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("the query must be exactly one SELECT")));
+}
+
+/*
+ * Store the query as view <name>_definition; with replace, over the one that
+ * is there.  Gives the view.
+ */
+Oid
+wh_definition_view(const WhObjectName *object, const char *query, bool replace)
+{
+	char	   *view = wh_object_name_add(object, "_definition");
+	char	   *text = pstrdup(query);
+	int			len = strlen(text);
+
+	check_one_select(query);
+	while (len > 0 && (text[len - 1] == ';' || isspace((unsigned char) text[len - 1])))
+		text[--len] = '\0';
+	if (replace)
+		wh_spi_execute(psprintf("DROP VIEW %s", quote_qualified_identifier(object->schema, view)),
+					   0, NULL, NULL, NULL);
+	/* a line comment at the query's end must not swallow what follows */
+	wh_spi_execute(psprintf("CREATE VIEW %s AS %s\n",
+							quote_qualified_identifier(object->schema, view), text),
+				   0, NULL, NULL, NULL);
+	return get_relname_relid(view, get_namespace_oid(object->schema, false));
+}
+
+/* Copy the view's row type. */
+TupleDesc
+wh_definition_columns(Oid view)
+{
+	Relation	rel = relation_open(view, AccessShareLock);
+	TupleDesc	columns = CreateTupleDescCopy(RelationGetDescr(rel));
+
+	relation_close(rel, NoLock);
+	return columns;
+}
+
+/* Find a column of the query; what names the argument in the error. */
+AttrNumber
+wh_definition_column(TupleDesc columns, const char *name, const char *what)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < columns->natts; i++)
+	{
+		const char *column = NameStr(TupleDescAttr(columns, i)->attname);
+
+		if (strcmp(column, name) == 0)
+			return i + 1;
+		appendStringInfo(&list, "%s%s", i ? ", " : "", column);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("%s: the query has no column \"%s\"", what, name),
+			 errdetail("Its columns are: %s.", list.data)));
+	return InvalidAttrNumber;
+}
+
+/* Refuse columns of the query that are named like the engine's own. */
+void
+wh_definition_check_names(TupleDesc columns, const char *const *reserved, int nreserved)
+{
+	for (int i = 0; i < columns->natts; i++)
+	{
+		const char *name = NameStr(TupleDescAttr(columns, i)->attname);
+
+		if (strcmp(name, "?column?") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+					 errmsg("column %d of the query has no name", i + 1),
+					 errhint("Give it a name with AS.")));
+		for (int r = 0; r < nreserved; r++)
+			if (strcmp(name, reserved[r]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_RESERVED_NAME),
+						 errmsg("column name \"%s\" is used by the table itself", name),
+						 errhint("Give the column another name in the query, with AS.")));
+	}
+}
+
+/* Refuse a key column whose type has no order. */
+void
+wh_definition_check_sortable(TupleDesc columns, AttrNumber attno, const char *what)
+{
+	Form_pg_attribute att = TupleDescAttr(columns, attno - 1);
+
+	if (!OidIsValid(lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("%s column \"%s\" has type %s, which cannot be compared", what,
+						NameStr(att->attname), format_type_be(att->atttypid)),
+				 errhint("Cast it in the query to a type that can, such as text.")));
+}
+
+/* Append "name type [COLLATE ...], " for a table definition. */
+void
+wh_definition_append_column(StringInfo sql, Form_pg_attribute att, const char *name)
+{
+	appendStringInfo(sql, "%s %s", quote_identifier(name),
+					 format_type_extended(att->atttypid, att->atttypmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
+		appendStringInfo(sql, " COLLATE %s", generate_collation_name(att->attcollation));
+	appendStringInfoString(sql, ", ");
+}
+
+/* Record what a definition reads, and say what will cost a full computation. */
+void
+wh_definition_record_inputs(int64 object_id, const WhQueryPlan *plan)
+{
+	ListCell   *lc;
+
+	wh_spi_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
+				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(object_id)}, NULL);
+	foreach(lc, plan->inputs)
+	{
+		WhQueryInput *input = lfirst(lc);
+		Datum		args[3] = {Int64GetDatum(object_id), ObjectIdGetDatum(input->relid),
+		Int64GetDatum(input->feed_id)};
+
+		if (input->feed_id == 0)
+			(void) wh_lookup_hash(input->relid);
+		else if (input->whole)
+			ereport(NOTICE,
+					(errmsg("every change of \"%s\" recomputes the whole query",
+							get_rel_name(input->relid)),
+					 input->whole_reason ? errdetail("%s", input->whole_reason) : 0));
+		wh_spi_execute("INSERT INTO wh.input (object_id, relation, feed_id)"
+					   " VALUES ($1, $2::regclass, $3)",
+					   3, (Oid[]) {INT8OID, OIDOID, INT8OID}, args,
+					   input->feed_id == 0 ? "  n" : NULL);
+	}
+}
+
+/* Make the indexes by which touched keys are looked up. */
+void
+wh_definition_make_indexes(const WhQueryPlan *plan)
+{
+	ListCell   *lc,
+			   *l2;
+
+	foreach(lc, plan->index_hints)
+	{
+		WhIndexHint *hint = lfirst(lc);
+		StringInfoData sql;
+		const char *separator = "";
+
+		initStringInfo(&sql);
+		appendStringInfo(&sql, "CREATE INDEX ON %s (", wh_relation_name(hint->relid));
+		foreach(l2, hint->columns)
+		{
+			appendStringInfo(&sql, "%s%s", separator, quote_identifier(lfirst(l2)));
+			separator = ", ";
+		}
+		appendStringInfoChar(&sql, ')');
+		wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
+	}
+}
+
+/* Drop an object's table, and its view if it has one. */
+void
+wh_definition_drop(Oid table, Oid view)
+{
+	wh_relation_check_owner(table);
+	if (OidIsValid(view))
+		wh_spi_execute(psprintf("DROP VIEW %s", wh_relation_name(view)), 0, NULL, NULL, NULL);
+	wh_spi_execute(psprintf("DROP TABLE %s", wh_relation_name(table)), 0, NULL, NULL, NULL);
+}

@@ -1,0 +1,64 @@
+/*
+ * points.c
+ *	  The change points of a query's keys, in memory.
+ *
+ * Needs an SPI connection, in the surroundings of the definition.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+
+#include "points.h"
+#include "spi_query.h"
+
+/* From so many points of one key on, the form for hot keys is used. */
+#define HOT_KEY_POINTS 1000
+
+/*
+ * Put the change points of the touched keys (which are registered), or of all,
+ * in memory.  Gives the query that reads them: the form for hot keys when one
+ * key has very many.
+ */
+const char *
+wh_points_register(const WhQueryPlan *plan, bool whole)
+{
+	StringInfoData s;
+	TupleDesc	tupdesc;
+	Tuplestorestate *store;
+	int64		npoints;
+	StringInfoData keys;
+	WhRow		row;
+
+	initStringInfo(&keys);
+	for (int i = 0; i < plan->nkeys; i++)
+		appendStringInfo(&keys, "%sk%d", i ? ", " : "", i + 1);
+	initStringInfo(&s);
+	appendStringInfo(&s, "SELECT * FROM (%s) p ORDER BY %s, t",
+					 whole ? plan->all_points_sql : plan->points_sql, keys.data);
+	store = wh_spi_store(s.data, &tupdesc, &npoints);
+	if (tupdesc == NULL)
+	{
+		tupdesc = CreateTemplateTupleDesc(plan->nkeys + 1);
+		for (int i = 0; i < plan->nkeys; i++)
+		{
+			TupleDescInitEntry(tupdesc, i + 1, psprintf("k%d", i + 1), plan->key_types[i],
+							   plan->key_typmods[i], 0);
+			TupleDescInitEntryCollation(tupdesc, i + 1, plan->key_collations[i]);
+		}
+		TupleDescInitEntry(tupdesc, plan->nkeys + 1, "t", TIMESTAMPTZOID, -1, 0);
+	}
+	wh_spi_register(WH_POINTS_NAME, tupdesc, store, npoints);
+	if (npoints < HOT_KEY_POINTS || plan->hot_as_of_sql == NULL)
+		return plan->as_of_sql;
+	resetStringInfo(&s);
+	appendStringInfo(&s, "SELECT 1 FROM %s GROUP BY %s HAVING count(*) > %d LIMIT 1",
+					 WH_POINTS_NAME, keys.data, HOT_KEY_POINTS);
+	return wh_spi_row(&row, s.data, 0, NULL, NULL) ? plan->hot_as_of_sql : plan->as_of_sql;
+}
+
+/* Let go of the points. */
+void
+wh_points_unregister(void)
+{
+	wh_spi_unregister(WH_POINTS_NAME);
+}
