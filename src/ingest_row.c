@@ -179,8 +179,11 @@ set_event_time(WhIngest *ing, WhIngestRow *row, Datum value, bool isnull)
 		add_error(row, ing->pipe->time_column, ERRCODE_NULL_VALUE_NOT_ALLOWED,
 				  pstrdup("event time is null"));
 	else if (!wh_ingest_event_time(ing->pipe->time_type, value, ing->pipe->tz, &row->event_time))
+	{
+		row->event_time = DT_NOBEGIN;
 		add_error(row, ing->pipe->time_column, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
 				  pstrdup("event time is infinite or out of range"));
+	}
 }
 
 /* Do one step of a record's evaluation; may throw. */
