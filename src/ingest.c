@@ -22,7 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "ingest_state.h"
+#include "splice.h"
 
 /* Give the stored start of a batch. */
 static TimestampTz
@@ -139,9 +139,7 @@ wh_ingest_stage(WhIngest *ing, WhIngestRow *row)
 	fill_row(ing, row, position);
 	if (ing->nkeys == 0)
 	{
-		if (ing->writer == NULL)
-			ing->writer = wh_bulk_open(wh_feed_table(ing->feed), true);
-		wh_bulk_insert(ing->writer, ing->values, ing->isnull);
+		wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
 		ing->result->counts.rows_staged++;
 	}
 	else

@@ -118,6 +118,24 @@ errors_as_jsonb(WhIngest *ing, List *errors)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
+/* Said of a record whose columns cannot be told apart, when some are redacted. */
+static WhRowError raw_withheld = {0, ERRCODE_BAD_COPY_FILE_FORMAT,
+	"the raw record is not stored: its redacted columns cannot be told apart"};
+
+/* Tell whether the record as a whole is wrong, not only some column. */
+static bool
+has_record_error(List *errors)
+{
+	ListCell   *lc;
+
+	foreach(lc, errors)
+	{
+		if (((WhRowError *) lfirst(lc))->attnum == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Where a record stood and what it was, for its event. */
 typedef struct EventRecord
 {
@@ -253,8 +271,8 @@ open_rejects(WhIngest *ing)
 }
 
 /*
- * Write the error event of a record.  Values are redacted already; the raw
- * record is stored only where it holds nothing to redact.
+ * Write the error event of a record.  Values are redacted already, and so is
+ * the raw record: its source leaves it out where it cannot be redacted.
  */
 void
 wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
@@ -276,7 +294,7 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	/* A relation gives the same row at each read: it is one event. */
 	record.position = ing->kind == WH_SOURCE_RELATION ? -1 :
 		wh_position(ing->unit->unit_no, row->source.low);
-	if (row->source.raw && ing->feed->redact == NIL)
+	if (row->source.raw)
 	{
 		record.hash = record_hash(row->source.raw, row->source.raw_len);
 		record.raw = make_bytea(row->source.raw, row->source.raw_len);
@@ -286,7 +304,13 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 		char	   *json = row_as_json(ing, row->source.values, row->source.isnull, false);
 
 		record.hash = record_hash(json, strlen(json));
-		record.raw = make_bytea(json, strlen(json));
+		if (ing->kind != WH_SOURCE_RELATION && has_record_error(row->source.errors))
+		{
+			if (ing->feed->redact != NIL)
+				row->errors = lappend(row->errors, &raw_withheld);
+		}
+		else
+			record.raw = make_bytea(json, strlen(json));
 	}
 	write_event(ing, &record, row->errors);
 	MemoryContextSwitchTo(old);

@@ -15,6 +15,9 @@ wh_ingest_read_source(WhIngest *ing)
 		case WH_SOURCE_RELATION:
 			wh_ingest_read_relation(ing);
 			break;
+		case WH_SOURCE_CSV:
+			wh_ingest_read_files(ing);
+			break;
 		default:
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

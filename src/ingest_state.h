@@ -40,6 +40,7 @@ typedef struct WhUnit
 	bool		is_complete;
 	bool		is_new;			/* no catalog row yet */
 	bool		is_changed;		/* catalog row to be updated */
+	bool		is_touched;		/* same, but only how the file system shows it */
 } WhUnit;
 
 /* Columns of the staging table that are the engine's; 0 = it has none. */
@@ -148,6 +149,7 @@ extern void wh_units_save(WhIngest *ing);
 /* ingest_source.c */
 extern void wh_ingest_read_source(WhIngest *ing);
 extern void wh_ingest_read_relation(WhIngest *ing);
+extern void wh_ingest_read_files(WhIngest *ing);
 
 /* splice_keyed.c: sorts records by key, puts them beside what is staged */
 extern void wh_splice_put(WhIngest *ing, WhIngestRow *row);
@@ -155,6 +157,8 @@ extern void wh_splice_finish(WhIngest *ing);
 
 /* splice_snapshot.c */
 extern void wh_snapshot_begin(WhIngest *ing);
+extern void wh_snapshot_end(WhIngest *ing);
+extern void wh_snapshot_abandon(WhIngest *ing);
 extern void wh_snapshot_note_reject(WhIngest *ing, WhIngestRow *row);
 
 #endif							/* WH_INGEST_STATE_H */

@@ -76,7 +76,7 @@ wh_units_load(WhIngest *ing)
 		value = SPI_getbinval(tuple, desc, 7, &isnull);
 		unit->event_time = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 		unit->is_complete = DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull));
-		unit->is_new = unit->is_changed = false;
+		unit->is_new = unit->is_changed = unit->is_touched = false;
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
@@ -121,7 +121,7 @@ wh_unit_add(WhIngest *ing, const char *name, int64 generation)
 	unit->event_time = DT_NOBEGIN;
 	unit->is_complete = true;
 	unit->is_new = true;
-	unit->is_changed = false;
+	unit->is_changed = unit->is_touched = false;
 	return unit;
 }
 
@@ -210,7 +210,7 @@ wh_units_save(WhIngest *ing)
 		Datum		args[10];
 		char		nulls[10];
 
-		if (!unit->is_new && !unit->is_changed)
+		if (!unit->is_new && !unit->is_changed && !unit->is_touched)
 			continue;
 		memset(nulls, ' ', sizeof(nulls));
 		args[0] = Int64GetDatum(ing->feed->feed_id);
@@ -242,8 +242,9 @@ wh_units_save(WhIngest *ing)
 									   " AND $3 IS NOT NULL AND $10 IS NOT NULL",
 									   10, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 			elog(ERROR, "could not write a unit of a feed");
-		unit->is_new = unit->is_changed = false;
-		ing->result->changed = true;
+		if (unit->is_new || unit->is_changed)
+			ing->result->changed = true;
+		unit->is_new = unit->is_changed = unit->is_touched = false;
 	}
 	SPI_finish();
 	wh_feed_catalog_leave(user, sec);
