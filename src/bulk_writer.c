@@ -33,6 +33,7 @@ typedef struct WhBulkWriterState
 	ResultRelInfo *result_rel;
 	BulkInsertState bistate;
 	int			options;
+	MemoryContext context;		/* of the writer */
 	MemoryContext batch_context;	/* formed tuples; reset at each flush */
 	TupleTableSlot *slots[BUFFER_ROWS];
 	TupleTableSlot *update_slot;
@@ -59,6 +60,7 @@ wh_bulk_open(Oid relid, bool at_end)
 	nblocks = RelationGetNumberOfBlocks(writer->rel);
 	writer->first_block = nblocks > 0 ? nblocks - 1 : 0;
 
+	state->context = CurrentMemoryContext;
 	state->estate = CreateExecutorState();
 	state->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(state->result_rel, writer->rel, 0, NULL, 0);
@@ -76,9 +78,13 @@ void
 wh_bulk_flush(WhBulkWriter *writer)
 {
 	WhBulkWriterState *state = writer->state;
+	MemoryContext old;
 
 	if (state->nbuffered == 0)
 		return;
+	old = MemoryContextSwitchTo(state->batch_context);
+	/* The block that updates went to last is no place for rows at the end. */
+	RelationSetTargetBlock(writer->rel, InvalidBlockNumber);
 	table_multi_insert(writer->rel, state->slots, state->nbuffered,
 					   GetCurrentCommandId(true), state->options, state->bistate);
 	if (state->result_rel->ri_NumIndices > 0)
@@ -95,6 +101,7 @@ wh_bulk_flush(WhBulkWriter *writer)
 		ExecClearTuple(state->slots[i]);
 	state->nbuffered = 0;
 	state->bytes = 0;
+	MemoryContextSwitchTo(old);
 	MemoryContextReset(state->batch_context);
 }
 
@@ -106,9 +113,12 @@ wh_bulk_insert(WhBulkWriter *writer, Datum *values, bool *isnull)
 	MemoryContext old = MemoryContextSwitchTo(state->batch_context);
 	HeapTuple	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
 
-	MemoryContextSwitchTo(old);
 	if (state->nbuffered == state->nslots)
+	{
+		MemoryContextSwitchTo(state->context);
 		state->slots[state->nslots++] = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
+	}
+	MemoryContextSwitchTo(old);
 	ExecStoreHeapTuple(tuple, state->slots[state->nbuffered++], false);
 	state->bytes += tuple->t_len;
 	writer->inserted++;

@@ -11,9 +11,29 @@
 
 #include "settings.h"
 
+int			wh_csv_buffer_size = 256 * 1024;
+bool		wh_csv_fast_split = true;
+
 /* Define every parameter and reserve the prefix. */
 void
 wh_settings_init(void)
 {
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".csv_buffer_size",
+							"Bytes read from a CSV file at a time.",
+							"For tests: results must not depend on it.",
+							&wh_csv_buffer_size,
+							256 * 1024, 1, 64 * 1024 * 1024,
+							PGC_USERSET,
+							GUC_UNIT_BYTE | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable(WH_SETTING_PREFIX ".csv_fast_split",
+							 "Finds CSV fields without quotes 64 bytes at a time.",
+							 "For tests: when off, libcsv reads every byte.",
+							 &wh_csv_fast_split,
+							 true,
+							 PGC_USERSET,
+							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+
 	MarkGUCPrefixReserved(WH_SETTING_PREFIX);
 }

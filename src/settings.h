@@ -7,6 +7,9 @@
 
 #include "widgets_wh.h"
 
+extern int	wh_csv_buffer_size;
+extern bool wh_csv_fast_split;
+
 extern void wh_settings_init(void);
 
 #endif							/* WH_SETTINGS_H */

@@ -12,6 +12,7 @@
 
 #include "widgets_wh.h"
 
+#include "access/attnum.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 

@@ -116,7 +116,7 @@ uint64
 wh_spi_each(const char *sql, WhRowFunction function, void *arg)
 {
 	EachReceiver each = {
-		.pub = {each_receive, each_startup, each_nothing, each_nothing, DestNone},
+		.pub = {each_receive, each_startup, each_nothing, each_nothing, DestTuplestore},
 		.function = function,
 		.arg = arg
 	};

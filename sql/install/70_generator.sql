@@ -1,0 +1,79 @@
+-- Data generator ---------------------------------------------------------------------
+
+CREATE TABLE wh.generator (
+    relation regclass PRIMARY KEY,
+    columns jsonb NOT NULL,
+    mutable_columns text[] NOT NULL DEFAULT '{}',
+    updated_at text,
+    dirt jsonb NOT NULL DEFAULT '{}',
+    key text,
+    next_row bigint NOT NULL DEFAULT 1
+);
+COMMENT ON TABLE wh.generator IS 'a row per table with a data generator: how its columns are made';
+COMMENT ON COLUMN wh.generator.key IS 'the column of kind sequence';
+COMMENT ON COLUMN wh.generator.next_row IS 'number of the next row, counted from 1; the key follows from it';
+
+CREATE TABLE wh.generator_batch (
+    batch_id int NOT NULL,
+    step int NOT NULL,
+    relation regclass NOT NULL,
+    seed bigint NOT NULL,
+    inserted bigint NOT NULL,
+    updated bigint NOT NULL,
+    first_key bigint,
+    last_key bigint,
+    time_from timestamp,
+    time_to timestamp,
+    dirt jsonb NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (batch_id, step)
+);
+COMMENT ON TABLE wh.generator_batch IS 'a row per call of wh.generate: what it made';
+COMMENT ON COLUMN wh.generator_batch.dirt IS 'faults injected, as {"column": {"kind": number}}; those of whole rows under ""';
+
+SELECT pg_catalog.pg_extension_config_dump('wh.generator', '');
+SELECT pg_catalog.pg_extension_config_dump('wh.generator_batch', '');
+
+CREATE FUNCTION wh.create_generator(relation regclass, columns jsonb, mutable_columns text[] DEFAULT '{}',
+    updated_at text DEFAULT NULL, dirt jsonb DEFAULT '{}')
+RETURNS void
+LANGUAGE c VOLATILE
+SET search_path = pg_catalog, wh, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, MDY'
+SET intervalstyle = 'postgres'
+AS 'MODULE_PATHNAME', 'wh_create_generator';
+COMMENT ON FUNCTION wh.create_generator(regclass, jsonb, text[], text, jsonb)
+    IS 'declares how the rows of a table are generated; again: replaces the declaration';
+
+CREATE FUNCTION wh.drop_generator(relation regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, wh, pg_temp
+AS $$
+BEGIN
+    DELETE FROM wh.generator g WHERE g.relation = drop_generator.relation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relation % has no generator', relation USING ERRCODE = 'undefined_object';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION wh.drop_generator(regclass) IS 'forgets how the rows of a table are generated; the rows stay';
+
+CREATE FUNCTION wh.generate(relation regclass, inserts bigint, updates bigint DEFAULT 0,
+    link_parent boolean DEFAULT false, batch_id int DEFAULT NULL, seed bigint DEFAULT 0, workers int DEFAULT 1,
+    time_from timestamp DEFAULT NULL, time_to timestamp DEFAULT NULL,
+    OUT batch int, OUT inserted bigint, OUT updated bigint, OUT first_key bigint, OUT last_key bigint,
+    OUT dirt jsonb)
+LANGUAGE c VOLATILE
+SET search_path = pg_catalog, wh, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, MDY'
+SET intervalstyle = 'postgres'
+AS 'MODULE_PATHNAME', 'wh_generate';
+COMMENT ON FUNCTION wh.generate(regclass, bigint, bigint, boolean, int, bigint, int, timestamp, timestamp)
+    IS 'makes new rows of a table and changes existing ones, as its generator says';
+
+REVOKE ALL ON FUNCTION wh.create_generator(regclass, jsonb, text[], text, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION wh.drop_generator(regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION wh.generate(regclass, bigint, bigint, boolean, int, bigint, int, timestamp, timestamp) FROM PUBLIC;

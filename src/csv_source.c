@@ -1,0 +1,675 @@
+/*
+ * csv_source.c
+ *	  The rows of one file of a CSV table: matches its header, converts the
+ *	  columns asked for and collects every error of a row.
+ *
+ * A record or a file that can't be read is a row with errors, or, when the
+ * caller does not collect them, an error raised with file and line.  Runs in
+ * any backend, in the caller's transaction; takes no locks.  Files and memory
+ * are freed with the memory context that was current at wh_csv_begin.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "csv_reader.h"
+#include "csv_source.h"
+#include "value_convert.h"
+
+/* A column to convert. */
+typedef struct ScanColumn
+{
+	AttrNumber	attnum;
+	int			field;			/* -1 = metadata */
+	bool		is_line;
+	WhValueConverter *convert;
+} ScanColumn;
+
+struct WhCsvScan
+{
+	WhCsvTable *table;
+	MemoryContext context;
+	MemoryContext row_context;	/* errors of the row */
+	bool		row_context_used;
+	char	   *name;
+	WhCsvReader *reader;		/* NULL = could not be opened, or ended */
+	WhRowError	open_error;
+	bool		collect;
+	bool		lazy;
+	bool		started;		/* the header was read */
+	bool		ended;
+	bool		failed;
+	bool		split;			/* the current record has the right fields */
+	bool		checksum_known;
+	uint8		checksum[WH_CSV_CHECKSUM_LENGTH];
+
+	int			encoding;		/* of the file */
+	Oid			conversion;		/* to the database's, or invalid */
+	Size		null_len;
+	int			nfields;		/* each record must have */
+	int		   *field_of;		/* by attnum - 1; -1 = none */
+	int			ncolumns;
+	ScanColumn *columns;
+	Datum		filename;		/* for filename columns */
+	WhValueArena *arena;
+	WhSourceRow row;
+	AttrNumber	current;		/* column being converted, for messages */
+};
+
+/* Say file, line and column of whatever is raised. */
+static void
+row_error_context(void *arg)
+{
+	WhCsvScan  *scan = arg;
+
+	if (scan->reader == NULL || scan->reader->line == 0)
+		errcontext("CSV file \"%s\"", scan->name);
+	else if (scan->current > 0)
+		errcontext("CSV file \"%s\", line %lld, column \"%s\"", scan->name,
+				   (long long) scan->reader->line,
+				   NameStr(TupleDescAttr(scan->table->desc, scan->current - 1)->attname));
+	else
+		errcontext("CSV file \"%s\", line %lld", scan->name,
+				   (long long) scan->reader->line);
+}
+
+/* Note an error of the row, or raise it. */
+static void
+add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode, const char *message)
+{
+	WhRowError *error;
+	MemoryContext old;
+
+	if (!scan->collect)
+	{
+		scan->current = attnum;
+		ereport(ERROR,
+				(errcode(sqlerrcode),
+				 errmsg_internal("%s", message)));
+	}
+	old = MemoryContextSwitchTo(scan->row_context);
+	scan->row_context_used = true;
+	error = palloc(sizeof(WhRowError));
+	error->attnum = attnum;
+	error->sqlerrcode = sqlerrcode;
+	error->message = pstrdup(message);
+	scan->row.errors = lappend(scan->row.errors, error);
+	MemoryContextSwitchTo(old);
+}
+
+/* Begin the message of bytes that are wrong: their values in hexadecimal. */
+static char *
+show_bytes(const char *s, Size len, int encoding)
+{
+	StringInfoData buf;
+	int			n = Min((Size) pg_encoding_max_length(encoding), len);
+	int			i;
+
+	n = Min(n, pg_encoding_mblen(encoding, s));
+	initStringInfo(&buf);
+	for (i = 0; i < n; i++)
+		appendStringInfo(&buf, "%s0x%02x", i ? " " : "", (unsigned char) s[i]);
+	return buf.data;
+}
+
+/*
+ * Bring text into the database's encoding.  The result may be in the arena.
+ * Returns false and the error's message when it is no text.
+ */
+static bool
+decode(WhCsvScan *scan, const char **s, Size *len, char **message)
+{
+	int			database = GetDatabaseEncoding();
+	int			source = scan->encoding;
+	const char *p;
+	int			valid;
+	char	   *out;
+	int			done;
+
+	p = memchr(*s, '\0', *len);
+	if (p != NULL)
+	{
+		*message = psprintf("invalid byte sequence for encoding \"%s\": 0x00",
+							pg_encoding_to_char(source));
+		return false;
+	}
+	valid = pg_encoding_verifymbstr(source, *s, *len);
+	if ((Size) valid != *len)
+	{
+		*message = psprintf("invalid byte sequence for encoding \"%s\": %s",
+							pg_encoding_to_char(source),
+							show_bytes(*s + valid, *len - valid, source));
+		return false;
+	}
+	if (source == database || !OidIsValid(scan->conversion))
+		return true;
+	for (p = *s; p < *s + *len && !IS_HIGHBIT_SET(*p); p++)
+		;
+	if (p == *s + *len)
+		return true;
+	out = wh_value_alloc(scan->arena, *len * MAX_CONVERSION_GROWTH + 1);
+	done = pg_do_encoding_conversion_buf(scan->conversion, source, database,
+										 (unsigned char *) unconstify(char *, *s), *len,
+										 (unsigned char *) out,
+										 *len * MAX_CONVERSION_GROWTH + 1, true);
+	if ((Size) done != *len)
+	{
+		*message = psprintf("character with byte sequence %s in encoding \"%s\" has no equivalent in encoding \"%s\"",
+							show_bytes(*s + done, *len - done, source),
+							pg_encoding_to_char(source),
+							pg_encoding_to_char(database));
+		return false;
+	}
+	*s = out;
+	*len = strlen(out);
+	return true;
+}
+
+/* Find each column's field by the header's names; returns false on error. */
+static bool
+match_header(WhCsvScan *scan, WhCsvRecord *header)
+{
+	WhCsvTable *table = scan->table;
+	char	  **names = palloc(sizeof(char *) * header->nfields);
+	bool	   *used = palloc0(sizeof(bool) * header->nfields);
+	bool		ok = true;
+	int			i,
+				k;
+
+	for (i = 0; i < header->nfields; i++)
+	{
+		Size		len;
+		bool		quoted;
+		const char *s = wh_csv_field(header, i, &len, &quoted);
+		char	   *message;
+
+		if (!decode(scan, &s, &len, &message))
+		{
+			add_error(scan, 0, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message);
+			return false;
+		}
+		names[i] = pnstrdup(s, len);
+	}
+	for (k = 0; k < table->ncolumns; k++)
+	{
+		WhCsvColumn *column = &table->columns[k];
+
+		if (column->is_filename || column->is_line)
+			continue;
+		for (i = 0; i < header->nfields; i++)
+		{
+			if (strcmp(names[i], column->name) != 0)
+				continue;
+			if (scan->field_of[column->attnum - 1] >= 0)
+			{
+				add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
+						  psprintf("column \"%s\" is more than once in the header", column->name));
+				ok = false;
+				break;
+			}
+			scan->field_of[column->attnum - 1] = i;
+			used[i] = true;
+		}
+		if (scan->field_of[column->attnum - 1] < 0)
+		{
+			add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
+					  psprintf("column \"%s\" is missing from the header", column->name));
+			ok = false;
+		}
+	}
+	for (i = 0; table->options.extra_error && i < header->nfields; i++)
+	{
+		if (!used[i])
+		{
+			add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+					  psprintf("header has a column \"%s\" that the table lacks", names[i]));
+			ok = false;
+		}
+	}
+	scan->nfields = header->nfields;
+	return ok;
+}
+
+/* Set the row to a record or file that can't be read at all. */
+static WhSourceRow *
+broken_row(WhCsvScan *scan)
+{
+	TupleDesc	desc = scan->table->desc;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+		scan->row.isnull[i] = true;
+	scan->split = false;
+	if (scan->reader != NULL)
+	{
+		scan->row.low = scan->reader->line;
+		scan->row.byte_offset = scan->reader->byte_offset;
+		scan->row.raw = scan->reader->raw;
+		scan->row.raw_len = scan->reader->raw_len;
+	}
+	return &scan->row;
+}
+
+/* Set the row to a failure that ends the file. */
+static WhSourceRow *
+failed_row(WhCsvScan *scan)
+{
+	scan->failed = true;
+	scan->ended = true;
+	return broken_row(scan);
+}
+
+/*
+ * Read the header, or what stands for it.  Returns the row of a failure, or
+ * NULL when rows can follow.
+ */
+static WhSourceRow *
+start_file(WhCsvScan *scan)
+{
+	WhCsvReader *reader = scan->reader;
+	WhCsvTable *table = scan->table;
+	WhCsvNext	next;
+	int			field = 0;
+	int			i;
+
+	scan->started = true;
+	if (reader == NULL)
+	{
+		add_error(scan, 0, scan->open_error.sqlerrcode, scan->open_error.message);
+		return failed_row(scan);
+	}
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		WhCsvColumn *column = &table->columns[i];
+
+		if (table->options.header != WH_CSV_HEADER_MATCH &&
+			!column->is_filename && !column->is_line)
+			scan->field_of[column->attnum - 1] = field++;
+	}
+	scan->nfields = field;
+	if (table->options.header != WH_CSV_HEADER_NONE)
+	{
+		next = wh_csv_reader_next(reader);
+		if (next == WH_CSV_BAD || next == WH_CSV_FAILED)
+		{
+			add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			return failed_row(scan);
+		}
+		if (table->options.header == WH_CSV_HEADER_MATCH)
+		{
+			if (next == WH_CSV_END)
+			{
+				add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+						  "file is empty: it has no header");
+				return failed_row(scan);
+			}
+			if (!match_header(scan, reader->record))
+				return failed_row(scan);
+		}
+	}
+	for (i = 0; i < scan->ncolumns; i++)
+	{
+		ScanColumn *column = &scan->columns[i];
+
+		if (column->convert != NULL)
+			column->field = scan->field_of[column->attnum - 1];
+	}
+	reader->keep_blank = scan->nfields == 1;
+	return NULL;
+}
+
+/*
+ * Convert the columns of the current record into the row, as wh_csv_next does
+ * unless it was told to be lazy.
+ */
+void
+wh_csv_convert(WhCsvScan *scan)
+{
+	WhCsvRecord *record = scan->reader->record;
+	Datum	   *values = scan->row.values;
+	bool	   *isnull = scan->row.isnull;
+	const char *null_string = scan->table->options.null_string;
+	bool		check = record->maybe_high || record->maybe_nul;
+	WhRowError	error;
+	int			i;
+
+	for (i = 0; i < scan->ncolumns; i++)
+	{
+		ScanColumn *column = &scan->columns[i];
+		int			a = column->attnum - 1;
+		Size		len;
+		bool		quoted;
+		const char *s;
+
+		if (unlikely(column->convert == NULL))
+		{
+			values[a] = column->is_line ? Int64GetDatum(scan->row.low) : scan->filename;
+			isnull[a] = false;
+			continue;
+		}
+		s = wh_csv_field(record, column->field, &len, &quoted);
+		if (len == scan->null_len && !quoted && memcmp(s, null_string, len) == 0)
+		{
+			values[a] = (Datum) 0;
+			isnull[a] = true;
+			continue;
+		}
+		scan->current = column->attnum;
+		if (unlikely(check))
+		{
+			char	   *message;
+
+			if (!decode(scan, &s, &len, &message))
+			{
+				isnull[a] = true;
+				add_error(scan, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message);
+				continue;
+			}
+		}
+		isnull[a] = false;
+		if (unlikely(!wh_value_convert(column->convert, s, len, &values[a],
+									   scan->collect ? &error : NULL)))
+		{
+			isnull[a] = true;
+			add_error(scan, column->attnum, error.sqlerrcode, error.message);
+		}
+	}
+	scan->current = 0;
+}
+
+/* Read the next record into the row; the error context is set. */
+static WhSourceRow *
+next_row(WhCsvScan *scan)
+{
+	WhCsvReader *reader;
+	WhSourceRow *row = &scan->row;
+
+	if (!scan->started)
+	{
+		WhSourceRow *failure = start_file(scan);
+
+		if (failure != NULL)
+			return failure;
+	}
+	reader = scan->reader;
+	switch (wh_csv_reader_next(reader))
+	{
+		case WH_CSV_RECORD:
+			break;
+		case WH_CSV_END:
+			scan->ended = true;
+			scan->checksum_known = wh_csv_file_checksum(reader->file, scan->checksum);
+			return NULL;
+		case WH_CSV_BAD:
+			scan->row_context_used = true;
+			add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			return broken_row(scan);
+		case WH_CSV_FAILED:
+			add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			return failed_row(scan);
+	}
+
+	row->low = reader->line;
+	row->byte_offset = reader->byte_offset;
+	row->raw = reader->raw;
+	row->raw_len = reader->raw_len;
+	if (unlikely(reader->record->nfields != scan->nfields))
+	{
+		scan->row_context_used = true;
+		add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+				  psprintf("record has %d fields, but %d are expected",
+						   reader->record->nfields, scan->nfields));
+		return broken_row(scan);
+	}
+	scan->split = true;
+	if (!scan->lazy)
+		wh_csv_convert(scan);
+	return row;
+}
+
+/*
+ * Read the next row; NULL at the end of the file.  The row, its values and its
+ * errors live until the next call.  Columns not asked for are NULL.
+ */
+WhSourceRow *
+wh_csv_next(WhCsvScan *scan)
+{
+	ErrorContextCallback callback;
+	MemoryContext old;
+	WhSourceRow *row;
+
+	if (unlikely(scan->ended))
+		return NULL;
+	CHECK_FOR_INTERRUPTS();
+	wh_value_arena_reset(scan->arena);
+	if (unlikely(scan->row_context_used))
+	{
+		MemoryContextReset(scan->row_context);
+		scan->row_context_used = false;
+		scan->row.errors = NIL;
+	}
+	scan->current = 0;
+	callback.callback = row_error_context;
+	callback.arg = scan;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	old = MemoryContextSwitchTo(scan->row_context);
+	row = next_row(scan);
+	MemoryContextSwitchTo(old);
+	error_context_stack = callback.previous;
+	return row;
+}
+
+/*
+ * Begin to read a file of the table.  attnums are the columns wanted, NULL for
+ * all; flags are WH_CSV_*.  The scan lives in a child of the current memory
+ * context.  With WH_CSV_COLLECT a file that can't be opened is a row with an
+ * error; else it is raised here.
+ */
+WhCsvScan *
+wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "widgets_wh CSV scan",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WhCsvScan  *scan = palloc0(sizeof(WhCsvScan));
+	TupleDesc	desc = table->desc;
+	int			database = GetDatabaseEncoding();
+	int			i;
+
+	scan->context = context;
+	scan->row_context = AllocSetContextCreate(context, "widgets_wh CSV row",
+											  ALLOCSET_DEFAULT_SIZES);
+	scan->table = table;
+	scan->name = pstrdup(name);
+	scan->collect = (flags & WH_CSV_COLLECT) != 0;
+	scan->lazy = (flags & WH_CSV_LAZY) != 0;
+	scan->arena = wh_value_arena_create(context);
+	scan->null_len = strlen(table->options.null_string);
+	scan->row.values = palloc0(sizeof(Datum) * desc->natts);
+	scan->row.isnull = palloc(sizeof(bool) * desc->natts);
+	memset(scan->row.isnull, true, sizeof(bool) * desc->natts);
+	scan->row.source_time = DT_NOBEGIN;
+	scan->row.byte_offset = -1;
+
+	scan->encoding = table->options.encoding >= 0 ? table->options.encoding : database;
+	if (scan->encoding == PG_SQL_ASCII)
+		scan->encoding = database;
+	if (scan->encoding != database && database != PG_SQL_ASCII)
+	{
+		scan->conversion = FindDefaultConversionProc(scan->encoding, database);
+		if (!OidIsValid(scan->conversion))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FUNCTION),
+					 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
+							pg_encoding_to_char(scan->encoding),
+							pg_encoding_to_char(database))));
+	}
+
+	scan->field_of = palloc(sizeof(int) * desc->natts);
+	for (i = 0; i < desc->natts; i++)
+		scan->field_of[i] = -1;
+	scan->columns = palloc0(sizeof(ScanColumn) * table->ncolumns);
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		WhCsvColumn *from = &table->columns[i];
+		Form_pg_attribute att = TupleDescAttr(desc, from->attnum - 1);
+		ScanColumn *to = &scan->columns[scan->ncolumns];
+
+		if (attnums != NULL && !bms_is_member(from->attnum, attnums))
+			continue;
+		scan->ncolumns++;
+		to->attnum = from->attnum;
+		to->field = -1;
+		to->is_line = from->is_line;
+		if (from->is_filename)
+			scan->filename = CStringGetTextDatum(name);
+		else if (!from->is_line)
+			to->convert = wh_value_converter(att->atttypid, att->atttypmod, scan->arena);
+	}
+
+	scan->reader = wh_csv_reader_open(context, &table->options, name,
+									  (flags & WH_CSV_CHECKSUM) != 0,
+									  &scan->open_error);
+	MemoryContextSwitchTo(old);
+	if (scan->reader == NULL && !scan->collect)
+		ereport(ERROR,
+				(errcode(scan->open_error.sqlerrcode),
+				 errmsg_internal("%s", scan->open_error.message)));
+	return scan;
+}
+
+/*
+ * Have rows written to the caller's arrays, one entry per attribute, instead of
+ * the scan's own.
+ */
+void
+wh_csv_set_output(WhCsvScan *scan, Datum *values, bool *isnull)
+{
+	scan->row.values = values;
+	scan->row.isnull = isnull;
+	memset(isnull, true, sizeof(bool) * scan->table->desc->natts);
+}
+
+/* Say whether the file could not be read to its end. */
+bool
+wh_csv_failed(WhCsvScan *scan)
+{
+	return scan->failed;
+}
+
+/*
+ * Copy the SHA-256 of the file's stored bytes (WH_CSV_CHECKSUM_LENGTH), once
+ * wh_csv_next has returned NULL.  Returns false when the file was not read to
+ * its end, or WH_CSV_CHECKSUM not asked for.
+ */
+bool
+wh_csv_checksum(WhCsvScan *scan, uint8 *checksum)
+{
+	if (!scan->checksum_known)
+		return false;
+	memcpy(checksum, scan->checksum, WH_CSV_CHECKSUM_LENGTH);
+	return true;
+}
+
+/* Return how many stored bytes have been read so far. */
+int64
+wh_csv_stored_bytes(WhCsvScan *scan)
+{
+	return scan->reader == NULL ? 0 : wh_csv_file_stored_bytes(scan->reader->file);
+}
+
+/* Return how many bytes of content, decompressed, have been read so far. */
+int64
+wh_csv_content_bytes(WhCsvScan *scan)
+{
+	return scan->reader ? scan->reader->base + (int64) scan->reader->end : 0;
+}
+
+/* Append text as a field of the file, quoted when it has to be. */
+static void
+append_field(StringInfo out, WhCsvScan *scan, const char *text)
+{
+	const WhCsvOptions *options = &scan->table->options;
+	char		special[] = {options->delimiter, options->quote, '\n', '\r', '\0'};
+	const char *p;
+
+	if (text == NULL)
+	{
+		appendStringInfoString(out, options->null_string);
+		return;
+	}
+	if (strcmp(text, options->null_string) != 0 && strpbrk(text, special) == NULL)
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	appendStringInfoChar(out, options->quote);
+	for (p = text; *p; p++)
+	{
+		if (*p == options->quote)
+			appendStringInfoChar(out, options->quote);
+		appendStringInfoChar(out, *p);
+	}
+	appendStringInfoChar(out, options->quote);
+}
+
+/*
+ * Write the current record again with some columns replaced: attnums says
+ * which, replacements[attnum - 1] by what (NULL = the file's null).  All other
+ * bytes stay as they are.
+ *
+ * Returns memory of the current context, or NULL when the record could not be
+ * split into its columns, so that nobody can tell where a column's bytes are.
+ */
+char *
+wh_csv_raw_without(WhCsvScan *scan, Bitmapset *attnums,
+				   const char *const *replacements, Size *len)
+{
+	WhCsvRecord *record;
+	StringInfoData out;
+	int			i,
+				a;
+	uint32		start = 0;
+
+	if (!scan->split || scan->ended)
+		return NULL;
+	record = scan->reader->record;
+	initStringInfo(&out);
+	for (i = 0; i < record->nfields; i++)
+	{
+		for (a = -1; (a = bms_next_member(attnums, a)) >= 0;)
+			if (a > 0 && a <= scan->table->desc->natts && scan->field_of[a - 1] == i)
+				break;
+		if (i > 0)
+			appendStringInfoChar(&out, scan->table->options.delimiter);
+		if (a >= 0)
+		{
+			const char *text = replacements[a - 1];
+
+			if (text != NULL)
+				text = pg_server_to_any(text, strlen(text), scan->encoding);
+			append_field(&out, scan, text);
+		}
+		else
+			appendBinaryStringInfo(&out, record->data + start, record->ends[i] - start);
+		start = record->ends[i] + 1;
+	}
+	*len = out.len;
+	return out.data;
+}
+
+/* End the scan: close the file and free everything. */
+void
+wh_csv_end(WhCsvScan *scan)
+{
+	if (scan->reader != NULL)
+		wh_csv_reader_close(scan->reader);
+	MemoryContextDelete(scan->context);
+}

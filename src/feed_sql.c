@@ -1,0 +1,40 @@
+/*
+ * feed_sql.c
+ *	  wh.ingest: loads one feed, in one batch of the calling transaction.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "batch_log.h"
+#include "ingest.h"
+
+PG_FUNCTION_INFO_V1(wh_ingest);
+
+/* wh.ingest(feed text) returns bigint: the batch, or null when nothing was new. */
+Datum
+wh_ingest(PG_FUNCTION_ARGS)
+{
+	WhFeed	   *feed = wh_feed_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	WhIngestResult result;
+	int64		batch_id;
+
+	wh_feed_lock(feed->feed_id, true);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	batch_id = wh_batch_start("ingest");
+	wh_ingest_feed(feed->feed_id, batch_id, &result);
+	if (result.changed)
+	{
+		wh_batch_step(batch_id, 1, &result.counts);
+		wh_batch_finish(batch_id, true, NULL);
+	}
+	else
+		wh_batch_forget(batch_id);
+	SPI_finish();
+	if (!result.changed)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(batch_id);
+}

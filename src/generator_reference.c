@@ -1,0 +1,387 @@
+/*
+ * generator_reference.c
+ *	  Column kinds reference and parent: values of rows of other tables.
+ *
+ * Each process that makes rows reads what it needs of the other tables once,
+ * with the snapshot of the statement, into memory.  Popularity follows a hash
+ * of the first column, so that a row keeps about its rank when others come.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "parser/parse_coerce.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/varlena.h"
+
+#include "generator_catalog.h"
+
+/* Takes the rows of a query into a group. */
+typedef struct GroupReceiver
+{
+	DestReceiver pub;
+	WhGenerator *generator;
+	WhGroup    *group;
+	int64		allocated;
+	uint64	   *hash;			/* of the first column, then of all */
+	uint64	   *tie;
+} GroupReceiver;
+
+/* Return the qualified name of another table, found beside the generator's. */
+static char *
+qualify(WhGenerator *generator, const WhSpec *spec, char *name)
+{
+	List	   *names = stringToQualifiedNameList(name);
+	Oid			oid = InvalidOid;
+
+	if (list_length(names) == 1)
+		oid = get_relname_relid(strVal(linitial(names)), RelationGetNamespace(generator->relation));
+	if (!OidIsValid(oid))
+		oid = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+	if (!OidIsValid(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("generator of column \"%s\": relation \"%s\" does not exist", spec->column, name),
+				 errhint("Qualify its name when it is in another schema than \"%s\".", generator->name)));
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(oid)), get_rel_name(oid));
+}
+
+/* Choose the row of the group for the generator's current row. */
+static int64
+choose(WhGenerator *generator, WhGroup *group)
+{
+	WhRandom	random;
+
+	if (group->chosen_for == generator->row && group->chosen_variation == generator->variation)
+		return group->chosen;
+	group->chosen_for = generator->row;
+	group->chosen_variation = generator->variation;
+	if (group->is_linked && generator->variation == 0)
+		group->chosen = (generator->row - generator->request.first_row) / generator->request.per_parent;
+	else
+	{
+		random = wh_random_start(group->stream ^ generator->variation, generator->row);
+		if (group->popularity > 0)
+			group->chosen = wh_random_zipf(&group->zipf, &random) - 1;
+		else
+			group->chosen = (int64) wh_random_below(&random, group->nrows);
+	}
+	return group->chosen;
+}
+
+static void
+fill_reference(WhGenerator *generator, WhColumn *column, WhRandom *random)
+{
+	WhGroup    *group = column->group;
+	int64		row = choose(generator, group);
+
+	generator->values[column->index] = group->values[column->group_column][row];
+	generator->isnull[column->index] = group->isnull[column->group_column][row];
+}
+
+/* Prepare kinds reference and parent. */
+void
+wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const WhSpec *spec)
+{
+	static const char *const reference_options[] = {"relation", "column", "reference", "popularity", "where", NULL};
+	static const char *const parent_options[] = {"relation", "column", NULL};
+	char	   *kind = wh_spec_text(spec, "kind", NULL);
+	bool		is_parent = strcmp(kind, "parent") == 0;
+	char	   *relation;
+	char	   *where;
+	double		popularity;
+	WhGroup    *group;
+
+	wh_spec_check_options(spec, kind, is_parent ? parent_options : reference_options);
+	if (!wh_spec_has(spec, "relation"))
+		wh_spec_error(spec, "kinds \"reference\" and \"parent\" need option \"relation\"");
+	relation = qualify(generator, spec, wh_spec_text(spec, "relation", NULL));
+	group = wh_generator_group(generator, is_parent ? WH_GROUP_PARENT : WH_GROUP_REFERENCE,
+							   wh_spec_text(spec, "reference", relation));
+	if (group->relation && strcmp(group->relation, relation) != 0)
+		wh_spec_error(spec, "columns of one reference must be of one relation");
+	group->relation = relation;
+	if (is_parent)
+		for (int i = 0; i < generator->ngroups; i++)
+			if (generator->groups[i]->kind == WH_GROUP_PARENT && generator->groups[i] != group)
+				wh_spec_error(spec, "a table can have only one parent");
+	popularity = wh_spec_number(spec, "popularity", 0);
+	if (!(popularity >= 0 && popularity <= 10))
+		wh_spec_error(spec, "option \"popularity\" must be between 0 and 10");
+	if (popularity > 0)
+		group->popularity = popularity;
+	where = wh_spec_text(spec, "where", NULL);
+	if (where)
+		group->where = where;
+	group->columns[group->ncolumns] = wh_spec_text(spec, "column", column->name);
+	group->targets[group->ncolumns] = column;
+	column->group = group;
+	column->group_column = group->ncolumns++;
+	column->fill = fill_reference;
+}
+
+/* Loading -------------------------------------------------------------------- */
+
+static uint64
+hash_value(Datum value, bool isnull, int16 typlen, bool typbyval)
+{
+	if (isnull)
+		return 0;
+	if (typbyval)
+		return wh_random_mix((uint64) value);
+	if (typlen == -1)
+		return wh_random_hash(VARDATA_ANY(DatumGetPointer(value)), VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
+	return wh_random_hash(DatumGetPointer(value), datumGetSize(value, false, typlen));
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	GroupReceiver *receiver = (GroupReceiver *) self;
+	WhGroup    *group = receiver->group;
+	MemoryContext old_context = MemoryContextSwitchTo(receiver->generator->context);
+	int64		row = group->nrows;
+
+	if (row == receiver->allocated)
+	{
+		receiver->allocated = receiver->allocated ? receiver->allocated * 2 : 1024;
+		for (int i = 0; i < group->ncolumns; i++)
+		{
+			Size		size = sizeof(Datum) * receiver->allocated;
+
+			group->values[i] = row ? repalloc_huge(group->values[i], size) : palloc(size);
+			group->isnull[i] = row ? repalloc_huge(group->isnull[i], sizeof(bool) * receiver->allocated) :
+				palloc(sizeof(bool) * receiver->allocated);
+		}
+		receiver->hash = row ? repalloc_huge(receiver->hash, sizeof(uint64) * receiver->allocated) :
+			palloc(sizeof(uint64) * receiver->allocated);
+		receiver->tie = row ? repalloc_huge(receiver->tie, sizeof(uint64) * receiver->allocated) :
+			palloc(sizeof(uint64) * receiver->allocated);
+	}
+	slot_getallattrs(slot);
+	receiver->tie[row] = 0;
+	for (int i = 0; i < group->ncolumns; i++)
+	{
+		WhColumn   *target = group->targets[i];
+		Datum		value = slot->tts_values[i];
+
+		group->isnull[i][row] = slot->tts_isnull[i];
+		if (!slot->tts_isnull[i] && target->typlen == -1)
+			value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+		else if (!slot->tts_isnull[i])
+			value = datumCopy(value, target->typbyval, target->typlen);
+		group->values[i][row] = value;
+		receiver->tie[row] = wh_random_mix(receiver->tie[row] +
+										   hash_value(value, slot->tts_isnull[i], target->typlen, target->typbyval));
+		if (i == 0)
+			receiver->hash[row] = receiver->tie[row];
+	}
+	if (group->is_linked)
+		receiver->hash[row] = DatumGetInt64(slot->tts_values[group->ncolumns]);
+	group->nrows++;
+	MemoryContextSwitchTo(old_context);
+	return true;
+}
+
+static void
+receive_start(DestReceiver *self, int operation, TupleDesc tupdesc)
+{
+}
+
+static void
+receive_end(DestReceiver *self)
+{
+}
+
+typedef struct SortItem
+{
+	uint64		hash;
+	uint64		tie;
+	int64		row;
+} SortItem;
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const SortItem *x = a;
+	const SortItem *y = b;
+
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	if (x->tie != y->tie)
+		return x->tie < y->tie ? -1 : 1;
+	return 0;
+}
+
+/* Order a group's rows by hash, or linked parents by key; repeats of a key go. */
+static void
+sort_group(WhGenerator *generator, GroupReceiver *receiver)
+{
+	WhGroup    *group = receiver->group;
+	SortItem   *items;
+	int64		kept = 0;
+	bool		is_sorted = true;
+
+	for (int64 i = 1; i < group->nrows && is_sorted; i++)
+		is_sorted = receiver->hash[i - 1] < receiver->hash[i];
+	if (is_sorted)
+		return;
+	items = MemoryContextAllocHuge(generator->context, sizeof(SortItem) * group->nrows);
+	for (int64 i = 0; i < group->nrows; i++)
+	{
+		items[i].hash = receiver->hash[i];
+		items[i].tie = receiver->tie[i];
+		items[i].row = i;
+	}
+	qsort(items, group->nrows, sizeof(SortItem), compare_items);
+	for (int64 i = 0; i < group->nrows; i++)
+		if (i == 0 || !group->is_linked || items[i].hash != items[i - 1].hash)
+			items[kept++] = items[i];
+	for (int c = 0; c < group->ncolumns; c++)
+	{
+		Datum	   *values = MemoryContextAllocHuge(generator->context, sizeof(Datum) * kept);
+		bool	   *isnull = MemoryContextAllocHuge(generator->context, sizeof(bool) * kept);
+
+		for (int64 i = 0; i < kept; i++)
+		{
+			values[i] = group->values[c][items[i].row];
+			isnull[i] = group->isnull[c][items[i].row];
+		}
+		pfree(group->values[c]);
+		pfree(group->isnull[c]);
+		group->values[c] = values;
+		group->isnull[c] = isnull;
+	}
+	group->nrows = kept;
+	pfree(items);
+}
+
+/* Return conditions on the parent's key that pick the batch's new rows, or NULL. */
+static char *
+batch_condition(WhGenerator *generator, WhGroup *group, char **key)
+{
+	Oid			types[2] = {TEXTOID, INT4OID};
+	Datum		values[2];
+	WhIdentity	identity;
+
+	values[0] = CStringGetTextDatum(group->relation);
+	values[1] = Int32GetDatum(generator->request.batch_id);
+	wh_generator_become_owner(&identity);
+	SPI_execute_with_args("SELECT pg_catalog.string_agg(pg_catalog.format('%I BETWEEN %s AND %s', g.key, b.first_key, b.last_key), ' OR '),"
+						  " pg_catalog.quote_ident(pg_catalog.min(g.key))"
+						  " FROM wh.generator_batch b JOIN wh.generator g USING (relation)"
+						  " WHERE b.relation = $1::pg_catalog.regclass AND b.batch_id = $2 AND b.inserted > 0 AND g.key IS NOT NULL",
+						  2, types, values, NULL, true, 0);
+	wh_generator_come_back(&identity);
+	*key = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/* Read the other table's columns of one group. */
+static void
+load_group(WhGenerator *generator, WhGroup *group)
+{
+	GroupReceiver receiver;
+	StringInfoData sql;
+	SPIExecuteOptions options;
+	SPIPlanPtr	plan;
+	char	   *condition = NULL;
+	char	   *key = NULL;
+
+	group->is_loaded = true;
+	group->is_linked = group->kind == WH_GROUP_PARENT && generator->request.per_parent > 0;
+	group->nrows = 0;
+	group->values = MemoryContextAllocZero(generator->context, sizeof(Datum *) * group->ncolumns);
+	group->isnull = MemoryContextAllocZero(generator->context, sizeof(bool *) * group->ncolumns);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (group->is_linked)
+	{
+		condition = batch_condition(generator, group, &key);
+		if (condition == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("no rows of %s were generated in batch %d to link to", group->relation,
+							generator->request.batch_id),
+					 errhint("Generate rows of %s in the same batch first, or leave out link_parent.",
+							 group->relation)));
+	}
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (int i = 0; i < group->ncolumns; i++)
+		appendStringInfo(&sql, "%s%s::%s", i ? ", " : "", quote_identifier(group->columns[i]),
+						 format_type_with_typemod(group->targets[i]->type, group->targets[i]->typmod));
+	if (key)
+		appendStringInfo(&sql, ", %s::pg_catalog.int8", key);
+	appendStringInfo(&sql, " FROM %s", group->relation);
+	if (condition)
+		appendStringInfo(&sql, " WHERE %s", condition);
+	else if (group->where)
+		appendStringInfo(&sql, " WHERE (%s)", group->where);
+
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.pub.receiveSlot = receive_row;
+	receiver.pub.rStartup = receive_start;
+	receiver.pub.rShutdown = receive_end;
+	receiver.pub.rDestroy = receive_end;
+	receiver.pub.mydest = DestNone;
+	receiver.generator = generator;
+	receiver.group = group;
+	/* A query of a worker, or beside workers, must not ask for workers itself. */
+	plan = SPI_prepare_cursor(sql.data, 0, NULL, 0);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	memset(&options, 0, sizeof(options));
+	options.read_only = true;
+	options.dest = &receiver.pub;
+	if (SPI_execute_plan_extended(plan, &options) < 0)
+		elog(ERROR, "SPI_execute_plan_extended failed");
+	SPI_finish();
+
+	if (group->nrows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing to link to: no row of %s can be referenced", group->relation),
+				 errhint("Generate rows of %s first.", group->relation)));
+	sort_group(generator, &receiver);
+	if (group->popularity > 0)
+		wh_random_zipf_init(&group->zipf, group->nrows, group->popularity);
+}
+
+/* Read all that the generator refers to; an error when there is nothing. */
+void
+wh_generator_load_groups(WhGenerator *generator)
+{
+	for (int i = 0; i < generator->ngroups; i++)
+		if (generator->groups[i]->kind != WH_GROUP_PLACE && !generator->groups[i]->is_loaded)
+			load_group(generator, generator->groups[i]);
+}
+
+/* Load the parents made in the batch and return their number. */
+int64
+wh_generator_count_parents(WhGenerator *generator)
+{
+	for (int i = 0; i < generator->ngroups; i++)
+	{
+		WhGroup    *group = generator->groups[i];
+
+		if (group->kind != WH_GROUP_PARENT)
+			continue;
+		load_group(generator, group);
+		return group->nrows;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("relation \"%s\" has no parent to link to", generator->name),
+			 errhint("Declare a column of kind \"parent\", or leave out link_parent.")));
+	return 0;
+}

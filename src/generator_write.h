@@ -1,0 +1,46 @@
+/*
+ * generator_write.h
+ *	  Puts generated rows into their table.
+ */
+#ifndef WH_GENERATOR_WRITE_H
+#define WH_GENERATOR_WRITE_H
+
+#include "generator.h"
+
+#include "access/heapam.h"
+#include "storage/block.h"
+#include "storage/buf.h"
+
+#define WH_WRITE_SLOTS 512
+
+typedef struct WhWriter
+{
+	WhGenerator *generator;
+	Relation	relation;
+	TransactionId xid;
+	CommandId	cid;
+	ResultRelInfo *result_rel;
+	TupleTableSlot *check_slot;
+	int64		written;
+
+	/* By new pages. */
+	bool		by_pages;
+	PGAlignedBlock page;
+	int			ntuples;		/* on the page */
+	Size		reserve;		/* bytes left free on each page */
+	BufferAccessStrategy strategy;
+
+	/* By slots, when not by pages. */
+	BulkInsertState bulk;
+	TupleTableSlot **slots;
+	int			nslots;
+	int			nmade;
+} WhWriter;
+
+extern bool wh_generator_can_write_pages(Relation relation);
+extern WhWriter *wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bool by_pages);
+extern void wh_generator_write_range(WhWriter *writer, int64 first_row, int64 rows);
+extern void wh_generator_write_end(WhWriter *writer);
+extern void wh_generator_write_indexes(WhWriter *writer, BlockNumber first_block);
+
+#endif							/* WH_GENERATOR_WRITE_H */

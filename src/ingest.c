@@ -1,0 +1,285 @@
+/*
+ * ingest.c
+ *	  Loads what is new in a feed's source: one feed, one transaction.
+ *
+ * wh_ingest_feed runs in the caller's transaction, in a backend or the worker.
+ * It holds the feed's advisory lock until the transaction ends.  Source and
+ * expressions are evaluated as the owner of the staging relation, as a security-
+ * restricted operation; catalogs are written as their owner.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "splice.h"
+
+/* Give the stored start of a batch. */
+static TimestampTz
+batch_start(int64 batch_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		args[1] = {Int64GetDatum(batch_id)};
+	TimestampTz result = GetCurrentStatementStartTimestamp();
+	Oid			user;
+	int			sec;
+	bool		isnull;
+
+	wh_feed_catalog_enter(&user, &sec);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args("SELECT started_at FROM wh.batch WHERE batch_id OPERATOR(pg_catalog.=) $1",
+							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a batch");
+	if (SPI_processed > 0)
+		result = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	wh_feed_catalog_leave(user, sec);
+	return result;
+}
+
+/* Find the engine's columns, and each source column, in the staging table. */
+static void
+map_columns(WhIngest *ing)
+{
+	Oid			table = wh_feed_table(ing->feed);
+	ListCell   *lc;
+
+	ing->ours.effective_from = get_attnum(table, "effective_from");
+	ing->ours.effective_to = get_attnum(table, "effective_to");
+	ing->ours.is_deleted = get_attnum(table, "is_deleted");
+	ing->ours.batch_id = get_attnum(table, "batch_id");
+	ing->ours.source_position = get_attnum(table, "source_position");
+	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
+	ing->image = palloc0(sizeof(AttrNumber) * ing->desc->natts);
+	for (int i = 0; i < ing->source_desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(ing->source_desc, i);
+		Form_pg_attribute staged;
+		AttrNumber	attnum;
+
+		if (att->attisdropped)
+			continue;
+		attnum = get_attnum(table, NameStr(att->attname));
+		if (attnum <= 0)
+			continue;			/* added to the source later; see wh.alter_feed */
+		staged = TupleDescAttr(ing->desc, attnum - 1);
+		if (getBaseType(staged->atttypid) != getBaseType(att->atttypid))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of the source of feed \"%s\" has changed its type",
+							NameStr(att->attname), ing->feed->name),
+					 errdetail("It is staged as %s and is now %s.", format_type_be(staged->atttypid),
+							   format_type_be(att->atttypid)),
+					 errhint("Change the type back, or make a new feed.")));
+		ing->staged_of[i] = attnum;
+		ing->image[ing->nimage++] = attnum;
+	}
+	if (ing->ours.is_deleted > 0)
+		ing->image[ing->nimage++] = ing->ours.is_deleted;
+	foreach(lc, ing->feed->key)
+	{
+		const char *column = lfirst(lc);
+
+		ing->key_source[ing->nkeys] = get_attnum(ing->feed->source, column);
+		ing->key_staged[ing->nkeys] = get_attnum(table, column);
+		if (ing->key_source[ing->nkeys] <= 0 || ing->key_staged[ing->nkeys] <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("key column \"%s\" of feed \"%s\" does not exist", column, ing->feed->name)));
+		ing->nkeys++;
+	}
+}
+
+/* Fill the scratch row with a record in staging's form. */
+static void
+fill_row(WhIngest *ing, WhIngestRow *row, int64 position)
+{
+	for (int i = 0; i < ing->source_desc->natts; i++)
+	{
+		AttrNumber	attnum = ing->staged_of[i];
+
+		if (attnum == 0)
+			continue;
+		ing->values[attnum - 1] = row->source.values[i];
+		ing->isnull[attnum - 1] = row->source.isnull[i];
+	}
+#define SET_OURS(column, value) \
+	do { \
+		if (ing->ours.column > 0) \
+		{ \
+			ing->values[ing->ours.column - 1] = (value); \
+			ing->isnull[ing->ours.column - 1] = false; \
+		} \
+	} while (0)
+	SET_OURS(effective_from, TimestampTzGetDatum(row->event_time));
+	SET_OURS(effective_to, TimestampTzGetDatum(DT_NOEND));
+	SET_OURS(is_deleted, BoolGetDatum(row->is_deleted));
+	SET_OURS(batch_id, Int64GetDatum(ing->batch_id));
+	SET_OURS(source_position, Int64GetDatum(position));
+}
+
+/* Take a good record: into the table, or into the sort of keyed loads. */
+void
+wh_ingest_stage(WhIngest *ing, WhIngestRow *row)
+{
+	int64		position = wh_position(ing->unit ? ing->unit->unit_no : ing->feed->reads + 1,
+									   row->source.low);
+
+	fill_row(ing, row, position);
+	if (ing->nkeys == 0)
+	{
+		wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
+		ing->result->counts.rows_staged++;
+	}
+	else
+		wh_splice_put(ing, row);
+}
+
+/* Write the feed's own row: reads, watermark, last batch. */
+static void
+save_feed(WhIngest *ing)
+{
+	WhFeed	   *feed = ing->feed;
+	bool		new_watermark = ing->watermark_seen &&
+		(feed->watermark_value == NULL || strcmp(feed->watermark_value, ing->watermark_seen) != 0);
+	Oid			types[4] = {INT8OID, INT8OID, TEXTOID, INT8OID};
+	Datum		args[4] = {Int64GetDatum(feed->feed_id), Int64GetDatum(feed->reads)};
+	char		nulls[5] = "    ";
+	Oid			user;
+	int			sec;
+
+	if (!ing->result->changed && !new_watermark)
+		return;
+	if (ing->kind == WH_SOURCE_RELATION)
+		args[1] = Int64GetDatum(feed->reads + 1);
+	if (new_watermark)
+		args[2] = CStringGetTextDatum(ing->watermark_seen);
+	else
+		nulls[2] = 'n';
+	if (ing->result->staged_changed)
+		args[3] = Int64GetDatum(ing->batch_id);
+	else
+		nulls[3] = 'n';
+	ing->result->changed = true;
+	wh_feed_catalog_enter(&user, &sec);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args("UPDATE wh.feed SET reads = $2, watermark_value = coalesce($3, watermark_value),"
+							  " last_batch_id = coalesce($4, last_batch_id)"
+							  " WHERE feed_id OPERATOR(pg_catalog.=) $1",
+							  4, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write the state of a feed");
+	SPI_finish();
+	wh_feed_catalog_leave(user, sec);
+}
+
+/* Read the source and stage what is new. */
+static void
+ingest(WhIngest *ing)
+{
+	WhBatchStep *counts = &ing->result->counts;
+	Relation	staging;
+
+	ing->source = relation_open(ing->feed->source, AccessShareLock);
+	ing->source_desc = CreateTupleDescCopyConstr(RelationGetDescr(ing->source));
+	ing->kind = wh_feed_source_kind(ing->source);
+	staging = relation_open(wh_feed_table(ing->feed), RowExclusiveLock);
+	ing->desc = CreateTupleDescCopy(RelationGetDescr(staging));
+	relation_close(staging, NoLock);
+	map_columns(ing);
+	/* Room for the columns that sorting adds. */
+	ing->values = palloc0(sizeof(Datum) * (ing->desc->natts + 3));
+	ing->isnull = palloc(sizeof(bool) * (ing->desc->natts + 3));
+	memset(ing->isnull, true, sizeof(bool) * (ing->desc->natts + 3));
+
+	wh_ingest_pipe_open(ing);
+	if (ing->feed->load == WH_LOAD_SNAPSHOT)
+		wh_snapshot_begin(ing);
+	wh_ingest_read_source(ing);
+	if (ing->feed->load != WH_LOAD_SNAPSHOT)
+		wh_splice_finish(ing);
+	if (ing->writer)
+	{
+		wh_bulk_flush(ing->writer);
+		counts->first_block = ing->writer->first_block;
+		counts->has_first_block = ing->writer->inserted > 0;
+		if (ing->writer->inserted + ing->writer->deleted > 0)
+			ing->result->staged_changed = true;
+		if (ing->writer->inserted + ing->writer->updated + ing->writer->deleted > 0)
+			ing->result->changed = true;
+		wh_bulk_close(ing->writer);
+	}
+	if (ing->change_writer)
+	{
+		ing->result->staged_changed = ing->result->changed = true;
+		wh_bulk_close(ing->change_writer);
+	}
+	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed)
+		wh_unit_add_read(ing);
+	wh_units_save(ing);
+	save_feed(ing);
+	relation_close(ing->source, NoLock);
+	if (counts->rows_read != counts->rows_staged + counts->rows_rejected +
+		counts->rows_repeated + counts->rows_superseded)
+		elog(ERROR, "feed \"%s\" read %lld records but accounts for %lld staged, %lld rejected, %lld repeated and %lld superseded",
+			 ing->feed->name, (long long) counts->rows_read, (long long) counts->rows_staged,
+			 (long long) counts->rows_rejected, (long long) counts->rows_repeated,
+			 (long long) counts->rows_superseded);
+}
+
+/*
+ * Load what is new in a feed's source.  The caller has written the batch's row
+ * and takes back everything when this throws.  Waits for the feed's lock; who
+ * must not wait calls wh_feed_lock first.
+ */
+void
+wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh ingest",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WhIngest   *ing = palloc0(sizeof(WhIngest));
+	Oid			user;
+	int			sec;
+	int			level;
+
+	memset(result, 0, sizeof(*result));
+	result->counts.started_at = GetCurrentTimestamp();
+	result->counts.object_id = feed_id;
+	wh_feed_lock(feed_id, true);
+	/* See what the run before us has committed. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	level = wh_feed_pin_settings();
+	ing->context = context;
+	ing->feed = wh_feed_get(feed_id, false);
+	result->counts.object = MemoryContextStrdup(old, ing->feed->name);
+	if (ing->feed->last_batch_id > batch_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("feed \"%s\" was loaded by a later batch in the meantime", ing->feed->name),
+				 errhint("Run again.")));
+	ing->batch_id = batch_id;
+	ing->snapshot_time = DT_NOBEGIN;
+	ing->batch_start = batch_start(batch_id);
+	ing->result = result;
+
+	GetUserIdAndSecContext(&user, &sec);
+	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
+	ingest(ing);
+	SetUserIdAndSecContext(user, sec);
+	AtEOXact_GUC(false, level);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}

@@ -1,0 +1,56 @@
+/*
+ * ingest_time.c
+ *	  Turns dates and timestamps into event times, in the feed's time zone.
+ *
+ * As PostgreSQL's casts do, but in a given zone and without throwing.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "ingest_state.h"
+
+/* Take a local time as one of the zone. */
+static bool
+local_to_utc(Timestamp local, pg_tz *tz, TimestampTz *result)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return false;
+	offset = DetermineTimeZoneOffset(&tm, tz);
+	return tm2timestamp(&tm, fsec, &offset, result) == 0;
+}
+
+/*
+ * Give the event time of a value of type date, timestamp or timestamptz.
+ * Returns false when it is infinite or out of range.
+ */
+bool
+wh_ingest_event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *result)
+{
+	switch (type)
+	{
+		case DATEOID:
+			{
+				DateADT		date = DatumGetDateADT(value);
+
+				if (DATE_NOT_FINITE(date) || date >= (TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE))
+					return false;
+				return local_to_utc((Timestamp) date * USECS_PER_DAY, tz, result) &&
+					IS_VALID_TIMESTAMP(*result);
+			}
+		case TIMESTAMPOID:
+			if (TIMESTAMP_NOT_FINITE(DatumGetTimestamp(value)))
+				return false;
+			return local_to_utc(DatumGetTimestamp(value), tz, result) && IS_VALID_TIMESTAMP(*result);
+		default:
+			*result = DatumGetTimestampTz(value);
+			return !TIMESTAMP_NOT_FINITE(*result);
+	}
+}

@@ -1,0 +1,16 @@
+/*
+ * row_image.h
+ *	  Compares rows by their images: the bytes of their values.
+ */
+#ifndef WH_ROW_IMAGE_H
+#define WH_ROW_IMAGE_H
+
+#include "widgets_wh.h"
+
+#include "access/tupdesc.h"
+
+extern int	wh_image_compare_value(Form_pg_attribute att, Datum a, bool a_null, Datum b, bool b_null);
+extern int	wh_image_compare(TupleDesc desc, const AttrNumber *columns, int ncolumns,
+							 Datum *a, bool *a_null, Datum *b, bool *b_null);
+
+#endif							/* WH_ROW_IMAGE_H */

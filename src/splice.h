@@ -1,0 +1,63 @@
+/*
+ * splice.h
+ *	  Staged rows as versions of a key: found, compared, closed, replaced.
+ */
+#ifndef WH_SPLICE_H
+#define WH_SPLICE_H
+
+#include "ingest_state.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+
+/* One version of a key, staged or on its way.  Rows have staging's columns. */
+typedef struct WhVersion
+{
+	Datum	   *values;			/* as they will be */
+	bool	   *isnull;
+	TupleTableSlot *slot;		/* holds the values of an incoming row */
+	TupleTableSlot *stored;		/* holds those of a staged one, as it is */
+	TimestampTz from;
+	TimestampTz to;				/* as staged */
+	int64		position;
+	bool		is_stored;
+	bool		is_replaced;	/* has another image, or moved, than what is staged */
+	bool		is_raised;		/* differs from what is staged in its position only */
+	bool		is_removed;		/* staged, and must go */
+} WhVersion;
+
+/* Finds staged rows through the unique index of the feed's table. */
+typedef struct WhStagedScan
+{
+	WhIngest   *ing;
+	Relation	table;			/* NULL: nothing is staged, nothing will be found */
+	Relation	index;
+	IndexScanDesc forward;		/* key and effective_from >= */
+	IndexScanDesc backward;		/* key and effective_from < */
+	ScanKeyData forward_keys[WH_MAX_KEY + 1];
+	ScanKeyData backward_keys[WH_MAX_KEY + 1];
+	TupleTableSlot *slot;
+} WhStagedScan;
+
+/* splice_version.c */
+extern WhVersion *wh_version_make(WhIngest *ing);
+extern void wh_version_take(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
+extern void wh_version_load(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
+extern void wh_version_replace(WhIngest *ing, WhVersion *version, const WhVersion *by);
+extern int	wh_version_image_compare(WhIngest *ing, const WhVersion *a, const WhVersion *b);
+extern void wh_version_write(WhIngest *ing, WhVersion *version, TimestampTz to);
+extern WhBulkWriter *wh_splice_writer(WhIngest *ing);
+
+/* splice_scan.c */
+extern WhStagedScan *wh_staged_open(WhIngest *ing);
+extern bool wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhVersion *version);
+extern void wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time);
+extern bool wh_staged_next(WhStagedScan *scan, WhVersion *version);
+extern void wh_staged_close(WhStagedScan *scan);
+
+/* splice_sort.c */
+extern void wh_sort_begin(WhIngest *ing);
+extern bool wh_sort_same_key(WhIngest *ing, Datum *a, Datum *b);
+extern int	wh_sort_key_compare(WhIngest *ing, Datum *a, Datum *b);
+
+#endif							/* WH_SPLICE_H */

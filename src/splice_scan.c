@@ -1,0 +1,159 @@
+/*
+ * splice_scan.c
+ *	  Finds the staged versions of a key through the unique index of its table.
+ *
+ * Runs inside wh_ingest_feed under the active snapshot, which does not see what
+ * this run writes: a key is looked at once in a run (a snapshot feed takes a
+ * new snapshot for each file).
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/tableam.h"
+#include "catalog/pg_am.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "splice.h"
+
+/* Open the unique index on the key (and effective_from, when there is one). */
+static Relation
+open_index(WhIngest *ing, Relation table, int ncolumns)
+{
+	List	   *indexes = RelationGetIndexList(table);
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+		bool		matches = form->indisunique && form->indisvalid && form->indnkeyatts == ncolumns &&
+			form->indnatts == ncolumns && RelationGetIndexPredicate(index) == NIL &&
+			index->rd_rel->relam == BTREE_AM_OID;
+
+		for (int i = 0; matches && i < ing->nkeys; i++)
+			matches = form->indkey.values[i] == ing->key_staged[i];
+		if (matches && ncolumns > ing->nkeys)
+			matches = form->indkey.values[ing->nkeys] == ing->ours.effective_from;
+		if (matches)
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("the unique index of \"%s\" is missing", RelationGetRelationName(table)),
+			 errhint("Create a unique index on the key%s of the feed.",
+					 ncolumns > ing->nkeys ? " and effective_from" : "")));
+}
+
+static void
+init_key(Relation index, int column, StrategyNumber strategy, ScanKey key)
+{
+	Oid			family = index->rd_opfamily[column];
+	Oid			type = index->rd_opcintype[column];
+	Oid			operator = get_opfamily_member(family, type, type, strategy);
+
+	if (!OidIsValid(operator))
+		elog(ERROR, "missing operator %d of type %u in family %u", strategy, type, family);
+	ScanKeyEntryInitialize(key, 0, column + 1, strategy, InvalidOid, index->rd_indcollation[column],
+						   get_opcode(operator), (Datum) 0);
+}
+
+/* Open a scan.  When the table is empty, nothing is opened or ever found. */
+WhStagedScan *
+wh_staged_open(WhIngest *ing)
+{
+	WhStagedScan *scan = palloc0(sizeof(WhStagedScan));
+	bool		is_history = ing->feed->load != WH_LOAD_APPEND;
+	Snapshot	snapshot = GetActiveSnapshot();
+	int			nkeys = ing->nkeys + (is_history ? 1 : 0);
+
+	scan->ing = ing;
+	scan->table = relation_open(wh_feed_table(ing->feed), AccessShareLock);
+	if (RelationGetNumberOfBlocks(scan->table) == 0)
+	{
+		relation_close(scan->table, NoLock);
+		scan->table = NULL;
+		return scan;
+	}
+	scan->index = open_index(ing, scan->table, nkeys);
+	for (int i = 0; i < ing->nkeys; i++)
+	{
+		init_key(scan->index, i, BTEqualStrategyNumber, &scan->forward_keys[i]);
+		scan->backward_keys[i] = scan->forward_keys[i];
+	}
+	if (is_history)
+	{
+		init_key(scan->index, ing->nkeys, BTGreaterEqualStrategyNumber, &scan->forward_keys[ing->nkeys]);
+		init_key(scan->index, ing->nkeys, BTLessStrategyNumber, &scan->backward_keys[ing->nkeys]);
+		scan->backward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
+	}
+	scan->forward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
+	scan->slot = table_slot_create(scan->table, NULL);
+	return scan;
+}
+
+static void
+set_key(WhStagedScan *scan, ScanKeyData *keys, Datum *values, TimestampTz time)
+{
+	for (int i = 0; i < scan->ing->nkeys; i++)
+		keys[i].sk_argument = values[scan->ing->key_staged[i] - 1];
+	keys[scan->ing->nkeys].sk_argument = TimestampTzGetDatum(time);
+}
+
+/* Find the last version of the key in values that begins before a time. */
+bool
+wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhVersion *version)
+{
+	if (scan->table == NULL)
+		return false;
+	set_key(scan, scan->backward_keys, values, time);
+	index_rescan(scan->backward, scan->backward_keys, scan->ing->nkeys + 1, NULL, 0);
+	if (!index_getnext_slot(scan->backward, BackwardScanDirection, scan->slot))
+		return false;
+	wh_version_load(scan->ing, version, scan->slot);
+	return true;
+}
+
+/*
+ * Go to the first version of the key in values that begins at or after a time
+ * (to the row of the key, for an append feed).
+ */
+void
+wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
+{
+	if (scan->table == NULL)
+		return;
+	set_key(scan, scan->forward_keys, values, time);
+	index_rescan(scan->forward, scan->forward_keys,
+				 scan->ing->nkeys + (scan->backward ? 1 : 0), NULL, 0);
+}
+
+/* Read the next version after wh_staged_seek. */
+bool
+wh_staged_next(WhStagedScan *scan, WhVersion *version)
+{
+	if (scan->table == NULL || !index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
+		return false;
+	wh_version_load(scan->ing, version, scan->slot);
+	return true;
+}
+
+/* Close the scan; the table stays locked. */
+void
+wh_staged_close(WhStagedScan *scan)
+{
+	if (scan->table == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_endscan(scan->forward);
+	if (scan->backward)
+		index_endscan(scan->backward);
+	index_close(scan->index, NoLock);
+	relation_close(scan->table, NoLock);
+	scan->table = NULL;
+}
