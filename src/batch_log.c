@@ -9,11 +9,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "batch_log.h"
+#include "catalog.h"
 
 /* Write the row of a new batch ('ingest' or 'publish') and give its id. */
 int64
@@ -21,12 +21,11 @@ wh_batch_start(const char *kind)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		args[1] = {CStringGetTextDatum(kind)};
-	bool		isnull;
+	WhRow		row;
 
-	if (SPI_execute_with_args("INSERT INTO wh.batch (kind) VALUES ($1) RETURNING batch_id",
-							  1, types, args, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
+	if (!wh_catalog_row(&row, "INSERT INTO wh.batch (kind) VALUES ($1) RETURNING batch_id", 1, types, args))
 		elog(ERROR, "could not log the start of a batch");
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetInt64(row.values[0]);
 }
 
 /* Log what the batch did to one relation; duration runs from counts->started_at. */
@@ -63,12 +62,11 @@ wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 		types[i] = INT8OID;
 	types[n] = TIMESTAMPTZOID;
 	args[n++] = TimestampTzGetDatum(counts->started_at);
-	if (SPI_execute_with_args("INSERT INTO wh.batch_step VALUES ($1, $2, $3, $4, $5,"
+	wh_catalog_execute("INSERT INTO wh.batch_step VALUES ($1, $2, $3, $4, $5,"
 							  " pg_catalog.pg_relation_filenode($6), $7, $8, $9,"
 							  " $10, $11, $12, $13, $14, $15, $16, $17, $18,"
 							  " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $19)",
-							  n, types, args, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not log a step of a batch");
+					   n, types, args, nulls);
 }
 
 /* Log the end of a batch; message may be NULL. */
@@ -80,11 +78,10 @@ wh_batch_finish(int64 batch_id, bool succeeded, const char *message)
 		CStringGetTextDatum(succeeded ? "succeeded" : "failed"),
 	message ? CStringGetTextDatum(message) : (Datum) 0};
 
-	if (SPI_execute_with_args("UPDATE wh.batch SET state = $2, message = $3,"
+	wh_catalog_execute("UPDATE wh.batch SET state = $2, message = $3,"
 							  " finished_at = pg_catalog.clock_timestamp()"
 							  " WHERE batch_id OPERATOR(pg_catalog.=) $1",
-							  3, types, args, message ? NULL : "  n", false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not log the end of a batch");
+					   3, types, args, message ? NULL : "  n");
 }
 
 /* Remove the row of a batch that found nothing to do. */
@@ -94,7 +91,6 @@ wh_batch_forget(int64 batch_id)
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(batch_id)};
 
-	if (SPI_execute_with_args("DELETE FROM wh.batch WHERE batch_id OPERATOR(pg_catalog.=) $1",
-							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not remove an empty batch");
+	wh_catalog_execute("DELETE FROM wh.batch WHERE batch_id OPERATOR(pg_catalog.=) $1",
+					   1, types, args, NULL);
 }

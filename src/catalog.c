@@ -22,8 +22,49 @@
 #include "utils/varlena.h"
 
 #include "catalog.h"
+#include "feed.h"
 #include "object_name.h"
-#include "spi_query.h"
+
+/*
+ * The same as wh_spi_rows, wh_spi_row and wh_spi_execute, as the owner of the
+ * catalogs: whoever may execute our functions needs no right on our tables.
+ */
+WhRow *
+wh_catalog_rows(int *nrows, const char *sql, int nargs, Oid *types, Datum *args)
+{
+	Oid			user;
+	int			sec_context;
+	WhRow	   *rows;
+
+	wh_feed_catalog_enter(&user, &sec_context);
+	rows = wh_spi_rows(nrows, sql, nargs, types, args);
+	wh_feed_catalog_leave(user, sec_context);
+	return rows;
+}
+
+bool
+wh_catalog_row(WhRow *row, const char *sql, int nargs, Oid *types, Datum *args)
+{
+	int			n;
+	WhRow	   *rows = wh_catalog_rows(&n, sql, nargs, types, args);
+
+	if (n > 0)
+		*row = rows[0];
+	return n > 0;
+}
+
+uint64
+wh_catalog_execute(const char *sql, int nargs, Oid *types, Datum *args, const char *nulls)
+{
+	Oid			user;
+	int			sec_context;
+	uint64		processed;
+
+	wh_feed_catalog_enter(&user, &sec_context);
+	processed = wh_spi_execute(sql, nargs, types, args, nulls);
+	wh_feed_catalog_leave(user, sec_context);
+	return processed;
+}
 
 /* Give the elements of a text[] as C strings. */
 char	  **
@@ -45,7 +86,7 @@ ids_of(const char *sql)
 {
 	List	   *ids = NIL;
 	int			n;
-	WhRow	   *rows = wh_spi_rows(&n, sql, 0, NULL, NULL);
+	WhRow	   *rows = wh_catalog_rows(&n, sql, 0, NULL, NULL);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -145,7 +186,7 @@ wh_catalog_dimension(int64 id)
 	char	  **keys;
 	char	   *history;
 
-	if (!wh_spi_row(&row, "SELECT relation::oid, definition::oid, kind, natural_key, scd, default_scd,"
+	if (!wh_catalog_row(&row, "SELECT relation::oid, definition::oid, kind, natural_key, scd, default_scd,"
 					" history, effective_grain, time_zone, next_key"
 					" FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
 					1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}))
@@ -197,7 +238,7 @@ static void
 fact_dimensions(WhFact *f)
 {
 	int			n;
-	WhRow	   *rows = wh_spi_rows(&n, "SELECT role, columns, dimension_id, key_column"
+	WhRow	   *rows = wh_catalog_rows(&n, "SELECT role, columns, dimension_id, key_column"
 								   " FROM wh.fact_dimension WHERE fact_id OPERATOR(pg_catalog.=) $1"
 								   " ORDER BY ordinal",
 								   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(f->id)});
@@ -229,7 +270,7 @@ wh_catalog_fact(int64 id)
 	char	  **grain;
 	char	   *mode;
 
-	if (!wh_spi_row(&row, "SELECT relation::oid, definition::oid, grain, event_time, mode, time_zone,"
+	if (!wh_catalog_row(&row, "SELECT relation::oid, definition::oid, grain, event_time, mode, time_zone,"
 					" coalesce(latest_event_time, '-infinity')"
 					" FROM wh.fact WHERE fact_id OPERATOR(pg_catalog.=) $1",
 					1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}))
@@ -273,7 +314,7 @@ wh_catalog_object_id(const char *catalog, const char *id_column, const char *wha
 							   id_column, catalog);
 
 	if (!OidIsValid(relid) ||
-		!wh_spi_row(&row, sql, 1, (Oid[]) {REGCLASSOID}, (Datum[]) {ObjectIdGetDatum(relid)}))
+		!wh_catalog_row(&row, sql, 1, (Oid[]) {REGCLASSOID}, (Datum[]) {ObjectIdGetDatum(relid)}))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("%s \"%s\" does not exist", what, name),
@@ -287,7 +328,7 @@ wh_catalog_inputs(int64 object_id)
 {
 	int			n;
 	List	   *inputs = NIL;
-	WhRow	   *rows = wh_spi_rows(&n, "SELECT i.relation::oid, i.feed_id, i.used_batch_id, f.last_batch_id,"
+	WhRow	   *rows = wh_catalog_rows(&n, "SELECT i.relation::oid, i.feed_id, i.used_batch_id, f.last_batch_id,"
 								   " coalesce(f.history, f.relation)::oid, f.change_log::oid,"
 								   " pg_catalog.encode(i.content_hash, 'hex')"
 								   " FROM wh.input i LEFT JOIN wh.feed f"
@@ -322,7 +363,7 @@ wh_catalog_input_used(int64 object_id, const WhInput *input)
 		Int64GetDatum(input->used_batch_id),
 	input->hash ? CStringGetTextDatum(input->hash) : (Datum) 0};
 
-	wh_spi_execute("UPDATE wh.input SET used_batch_id = $3,"
+	wh_catalog_execute("UPDATE wh.input SET used_batch_id = $3,"
 				   " content_hash = pg_catalog.decode($4, 'hex')"
 				   " WHERE object_id OPERATOR(pg_catalog.=) $1 AND relation::oid OPERATOR(pg_catalog.=) $2",
 				   4, (Oid[]) {INT8OID, OIDOID, INT8OID, TEXTOID}, args,
@@ -335,7 +376,7 @@ wh_catalog_next_key(const WhDimension *dimension)
 {
 	Datum		args[2] = {Int64GetDatum(dimension->id), Int64GetDatum(dimension->next_key)};
 
-	wh_spi_execute("UPDATE wh.dimension SET next_key = $2"
+	wh_catalog_execute("UPDATE wh.dimension SET next_key = $2"
 				   " WHERE dimension_id OPERATOR(pg_catalog.=) $1"
 				   " AND next_key OPERATOR(pg_catalog.<>) $2",
 				   2, (Oid[]) {INT8OID, INT8OID}, args, NULL);
@@ -349,5 +390,5 @@ wh_catalog_last_batch(const char *catalog, const char *id_column, int64 id, int6
 	char	   *sql = psprintf("UPDATE wh.%s SET last_batch_id = $2 WHERE %s OPERATOR(pg_catalog.=) $1",
 							   catalog, id_column);
 
-	wh_spi_execute(sql, 2, (Oid[]) {INT8OID, INT8OID}, args, NULL);
+	wh_catalog_execute(sql, 2, (Oid[]) {INT8OID, INT8OID}, args, NULL);
 }

@@ -11,6 +11,8 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+#include "spi_query.h"
+
 /* SCD types of a column. */
 typedef enum WhScdType
 {
@@ -129,6 +131,10 @@ typedef struct WhInput
 	char	   *hash;			/* a lookup table's content hash when last used, in hex */
 } WhInput;
 
+extern bool wh_catalog_row(WhRow *row, const char *sql, int nargs, Oid *types, Datum *args);
+extern WhRow *wh_catalog_rows(int *nrows, const char *sql, int nargs, Oid *types, Datum *args);
+extern uint64 wh_catalog_execute(const char *sql, int nargs, Oid *types, Datum *args,
+								 const char *nulls);
 extern List *wh_catalog_dimension_ids(void);
 extern List *wh_catalog_fact_ids(void);
 extern WhDimension *wh_catalog_dimension(int64 id);

@@ -175,7 +175,7 @@ wh_definition_record_inputs(int64 object_id, const WhQueryPlan *plan)
 {
 	ListCell   *lc;
 
-	wh_spi_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
+	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(object_id)}, NULL);
 	foreach(lc, plan->inputs)
 	{
@@ -190,7 +190,7 @@ wh_definition_record_inputs(int64 object_id, const WhQueryPlan *plan)
 					(errmsg("every change of \"%s\" recomputes the whole query",
 							get_rel_name(input->relid)),
 					 input->whole_reason ? errdetail("%s", input->whole_reason) : 0));
-		wh_spi_execute("INSERT INTO wh.input (object_id, relation, feed_id)"
+		wh_catalog_execute("INSERT INTO wh.input (object_id, relation, feed_id)"
 					   " VALUES ($1, $2::regclass, $3)",
 					   3, (Oid[]) {INT8OID, OIDOID, INT8OID}, args,
 					   input->feed_id == 0 ? "  n" : NULL);

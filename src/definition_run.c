@@ -84,7 +84,7 @@ wh_changed_first_block(const WhInput *input, int64 *block)
 {
 	WhRow		row;
 
-	if (!wh_spi_row(&row, "SELECT min(s.first_block), bool_and(s.file_node IS NOT DISTINCT FROM"
+	if (!wh_catalog_row(&row, "SELECT min(s.first_block), bool_and(s.file_node IS NOT DISTINCT FROM"
 					" pg_catalog.pg_relation_filenode($3))"
 					" FROM wh.batch_step s WHERE s.object_id OPERATOR(pg_catalog.=) $1"
 					" AND s.batch_id OPERATOR(pg_catalog.>) $2"
@@ -105,7 +105,7 @@ wh_changed_rows(const WhInput *input)
 {
 	WhRow		row;
 
-	if (!wh_spi_row(&row, "SELECT coalesce(sum(rows_staged), 0)::float8 FROM wh.batch_step"
+	if (!wh_catalog_row(&row, "SELECT coalesce(sum(rows_staged), 0)::float8 FROM wh.batch_step"
 					" WHERE object_id OPERATOR(pg_catalog.=) $1 AND batch_id OPERATOR(pg_catalog.>) $2",
 					2, (Oid[]) {INT8OID, INT8OID},
 					(Datum[]) {Int64GetDatum(input->feed_id), Int64GetDatum(input->used_batch_id)}))

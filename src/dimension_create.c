@@ -237,7 +237,7 @@ insert_catalog_row(const DimensionArgs *args, Oid table, Oid view)
 	values[5] = CStringGetTextDatum(args->history);
 	values[6] = CStringGetTextDatum(args->grain ? args->grain : "");
 	values[7] = CStringGetTextDatum(args->time_zone);
-	if (!wh_spi_row(&row, "INSERT INTO wh.dimension (relation, definition, natural_key, scd, default_scd,"
+	if (!wh_catalog_row(&row, "INSERT INTO wh.dimension (relation, definition, natural_key, scd, default_scd,"
 					" history, effective_grain, time_zone)"
 					" VALUES ($1::regclass, $2::regclass, $3, $4, $5, $6, nullif($7, ''), $8)"
 					" RETURNING dimension_id", 8, types, values))
@@ -325,7 +325,7 @@ wh_drop_dimension(PG_FUNCTION_ARGS)
 	SPI_connect();
 	id = wh_catalog_object_id("dimension", "dimension_id", "dimension", name);
 	d = wh_catalog_dimension(id);
-	if (wh_spi_row(&row, "SELECT f.relation::text FROM wh.fact_dimension fd JOIN wh.fact f USING (fact_id)"
+	if (wh_catalog_row(&row, "SELECT f.relation::text FROM wh.fact_dimension fd JOIN wh.fact f USING (fact_id)"
 				   " WHERE fd.dimension_id OPERATOR(pg_catalog.=) $1 LIMIT 1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}))
 		ereport(ERROR,
@@ -334,9 +334,9 @@ wh_drop_dimension(PG_FUNCTION_ARGS)
 						TextDatumGetCString(row.values[0])),
 				 errhint("Drop the fact first, with wh.drop_fact.")));
 	wh_definition_drop(d->relid, d->definition);
-	wh_spi_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
+	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
-	wh_spi_execute("DELETE FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
+	wh_catalog_execute("DELETE FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -252,7 +252,7 @@ insert_catalog_rows(const FactArgs *args, Oid table, Oid view)
 	WhRow		row;
 	int64		id;
 
-	if (!wh_spi_row(&row, "INSERT INTO wh.fact (relation, definition, grain, event_time, mode, time_zone)"
+	if (!wh_catalog_row(&row, "INSERT INTO wh.fact (relation, definition, grain, event_time, mode, time_zone)"
 					" VALUES ($1::regclass, $2::regclass, $3, $4, $5, $6) RETURNING fact_id",
 					6, (Oid[]) {OIDOID, OIDOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID},
 					(Datum[]) {ObjectIdGetDatum(table), ObjectIdGetDatum(view),
@@ -264,7 +264,7 @@ insert_catalog_rows(const FactArgs *args, Oid table, Oid view)
 	{
 		RoleArg    *role = &args->roles[r];
 
-		wh_spi_execute("INSERT INTO wh.fact_dimension (fact_id, ordinal, role, columns, dimension_id, key_column)"
+		wh_catalog_execute("INSERT INTO wh.fact_dimension (fact_id, ordinal, role, columns, dimension_id, key_column)"
 					   " VALUES ($1, $2, $3, $4, $5, $6)",
 					   6, (Oid[]) {INT8OID, INT4OID, TEXTOID, TEXTARRAYOID, INT8OID, TEXTOID},
 					   (Datum[]) {Int64GetDatum(id), Int32GetDatum(r + 1), CStringGetTextDatum(role->role),
@@ -341,9 +341,9 @@ wh_drop_fact(PG_FUNCTION_ARGS)
 	id = wh_catalog_object_id("fact", "fact_id", "fact", name);
 	f = wh_catalog_fact(id);
 	wh_definition_drop(f->relid, f->definition);
-	wh_spi_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
+	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
-	wh_spi_execute("DELETE FROM wh.fact WHERE fact_id OPERATOR(pg_catalog.=) $1",
+	wh_catalog_execute("DELETE FROM wh.fact WHERE fact_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
 	for (int i = 0; i < f->ndimensions; i++)
 		wh_inferred_clean(f->dimensions[i].dimension_id, NULL);

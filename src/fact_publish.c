@@ -154,7 +154,7 @@ store_errors(WhFactPass *pass)
 	if (pass->nerrors == 0)
 		return;
 	wh_spi_register("wh_fact_errors", pass->error_desc, pass->errors, pass->nerrors);
-	wh_spi_execute("INSERT INTO wh.error_event (batch_id, object_id, fact, event_time, raw_record,"
+	wh_catalog_execute("INSERT INTO wh.error_event (batch_id, object_id, fact, event_time, raw_record,"
 				   " record_hash, errors, sqlstate, message)"
 				   " SELECT $1, $2, $3, e.event_time, pg_catalog.convert_to(e.record, 'UTF8'),"
 				   " pg_catalog.decode(pg_catalog.md5(e.record), 'hex'),"
@@ -219,7 +219,7 @@ static void
 store_latest(const WhFactPass *pass, TimestampTz before)
 {
 	if (pass->latest > before)
-		wh_spi_execute("UPDATE wh.fact SET latest_event_time = $2 WHERE fact_id OPERATOR(pg_catalog.=) $1",
+		wh_catalog_execute("UPDATE wh.fact SET latest_event_time = $2 WHERE fact_id OPERATOR(pg_catalog.=) $1",
 					   2, (Oid[]) {INT8OID, TIMESTAMPTZOID},
 					   (Datum[]) {Int64GetDatum(pass->fact->id), TimestampTzGetDatum(pass->latest)}, NULL);
 }

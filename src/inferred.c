@@ -180,7 +180,7 @@ wh_inferred_clean(int64 dimension_id, const WhReleased *released)
 
 	if (n == 0)
 		return 0;
-	roles = wh_spi_rows(&nroles, "SELECT f.relation::oid, fd.key_column"
+	roles = wh_catalog_rows(&nroles, "SELECT f.relation::oid, fd.key_column"
 						" FROM wh.fact_dimension fd JOIN wh.fact f USING (fact_id)"
 						" WHERE fd.dimension_id OPERATOR(pg_catalog.=) $1",
 						1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(dimension_id)});

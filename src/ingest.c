@@ -213,7 +213,8 @@ ingest(WhIngest *ing)
 	{
 		wh_bulk_flush(ing->writer);
 		counts->first_block = ing->writer->first_block;
-		counts->has_first_block = ing->writer->inserted > 0;
+		if (ing->writer->inserted > 0)
+			counts->staged_relid = wh_feed_table(ing->feed);
 		if (ing->writer->inserted + ing->writer->deleted > 0)
 			ing->result->staged_changed = true;
 		if (ing->writer->inserted + ing->writer->updated + ing->writer->deleted > 0)

@@ -15,6 +15,7 @@ typedef struct WhIngestResult
 	bool		staged_changed; /* staged rows were added, rewritten or removed */
 } WhIngestResult;
 
+extern bool wh_ingest_may_have_news(const WhFeed *feed);
 extern void wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result);
 
 #endif							/* WH_INGEST_H */

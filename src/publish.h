@@ -39,15 +39,17 @@ typedef struct WhPublish
 {
 	int64		batch_id;
 	bool		full_refresh;
-	int			step;			/* steps logged so far */
+	List	   *steps;			/* of WhBatchStep, done so far */
 	List	   *changes;		/* of WhDimensionChanges */
 	List	   *lookups;		/* of WhLookup, one per dimension used by a fact */
 	List	   *released;		/* of WhReleased */
 	MemoryContext context;		/* lives as long as the publish */
+	MemoryContext caller;		/* of the steps */
 } WhPublish;
 
 extern bool wh_publish_has_news(void);
-extern void wh_publish(int64 batch_id, bool full_refresh);
+extern List *wh_publish(int64 batch_id, bool full_refresh);
+extern void wh_publish_purge(void);
 extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
 extern void wh_snapshot_advance(void);
 extern void wh_analyze_after(Oid relid, int64 changed_rows);

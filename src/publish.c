@@ -1,0 +1,200 @@
+/*
+ * publish.c
+ *	  One publish: all dimensions, then all facts, in one transaction.
+ *
+ * Everything is computed under one snapshot; readers see the star schema as it
+ * was before the publish or as it is after it.  Called by wh.run() and the
+ * worker; holds the publish lock until the transaction ends.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "definition_run.h"
+#include "fact_lookup.h"
+#include "object_name.h"
+#include "publish.h"
+#include "spi_query.h"
+
+/* Changes from which on statistics are taken anew: rows, and share of the table. */
+#define ANALYZE_ROWS 1000
+#define ANALYZE_SHARE 0.1
+
+/* Let the active snapshot see what this transaction wrote, and what it may see now. */
+void
+wh_snapshot_advance(void)
+{
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/* Take statistics of a table of which many rows changed. */
+void
+wh_analyze_after(Oid relid, int64 changed_rows)
+{
+	HeapTuple	tuple;
+	double		rows;
+
+	if (changed_rows < ANALYZE_ROWS)
+		return;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+	ReleaseSysCache(tuple);
+	if (rows < 0 || changed_rows > rows * ANALYZE_SHARE)
+	{
+		WhSurroundings saved;
+
+		wh_definition_enter(relid, &saved);
+		wh_spi_execute(psprintf("ANALYZE %s", wh_relation_name(relid)), 0, NULL, NULL, NULL);
+		wh_definition_leave(&saved);
+	}
+}
+
+/* Give the changes of a dimension in this publish, or NULL. */
+WhDimensionChanges *
+wh_publish_changes(WhPublish *publish, int64 dimension_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, publish->changes)
+	{
+		WhDimensionChanges *changes = lfirst(lc);
+
+		if (changes->dimension->id == dimension_id)
+			return changes;
+	}
+	return NULL;
+}
+
+/* Say whether any dimension or fact has something new to read. */
+bool
+wh_publish_has_news(void)
+{
+	WhRow		row;
+	WhRow	   *rows;
+	int			n;
+
+	if (wh_catalog_row(&row, "SELECT 1 FROM wh.input i JOIN wh.feed f USING (feed_id)"
+					   " WHERE i.used_batch_id IS NULL"
+					   " OR f.last_batch_id OPERATOR(pg_catalog.>) i.used_batch_id LIMIT 1", 0, NULL, NULL))
+		return true;
+	rows = wh_catalog_rows(&n, "SELECT relation::oid, min(object_id),"
+						   " pg_catalog.encode(min(content_hash), 'hex'), bool_and(content_hash IS NOT NULL),"
+						   " count(DISTINCT content_hash)"
+						   " FROM wh.input WHERE feed_id IS NULL GROUP BY relation::oid", 0, NULL, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		if (!DatumGetBool(rows[i].values[3]) || DatumGetInt64(rows[i].values[4]) != 1)
+			return true;
+		if (strcmp(TextDatumGetCString(rows[i].values[2]),
+				   wh_lookup_hash(DatumGetObjectId(rows[i].values[0]))) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Keep what was done to one object, and note its last batch. */
+static void
+note_step(WhPublish *publish, const char *catalog, const char *id_column, WhBatchStep *counts)
+{
+	MemoryContext old = MemoryContextSwitchTo(publish->caller);
+	WhBatchStep *kept = palloc(sizeof(WhBatchStep));
+
+	*kept = *counts;
+	kept->object = pstrdup(counts->object);
+	publish->steps = lappend(publish->steps, kept);
+	MemoryContextSwitchTo(old);
+	if (counts->rows_inserted + counts->rows_updated + counts->rows_deleted + counts->rows_repointed > 0)
+		wh_catalog_last_batch(catalog, id_column, counts->object_id, publish->batch_id);
+	wh_batch_step(publish->batch_id, list_length(publish->steps), kept);
+}
+
+/* Delete the images of changed staged rows that every reader has used. */
+void
+wh_publish_purge(void)
+{
+	int			n;
+	WhRow	   *rows = wh_catalog_rows(&n, "SELECT f.change_log::oid,"
+									   " coalesce(min(coalesce(i.used_batch_id, 0)), f.last_batch_id)"
+									   " FROM wh.feed f LEFT JOIN wh.input i USING (feed_id)"
+									   " WHERE f.change_log IS NOT NULL AND f.last_batch_id IS NOT NULL"
+									   " GROUP BY f.feed_id", 0, NULL, NULL);
+
+	for (int i = 0; i < n; i++)
+	{
+		Oid			relid = DatumGetObjectId(rows[i].values[0]);
+		WhSurroundings saved;
+
+		wh_definition_enter(relid, &saved);
+		wh_spi_execute(psprintf("DELETE FROM %s WHERE change_batch_id <= $1", wh_relation_name(relid)),
+					   1, (Oid[]) {INT8OID}, &rows[i].values[1], NULL);
+		wh_definition_leave(&saved);
+	}
+}
+
+static void
+publish_all(WhPublish *publish)
+{
+	ListCell   *lc;
+
+	foreach(lc, wh_catalog_dimension_ids())
+	{
+		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+
+		if (wh_dimension_publish(publish, *(int64 *) lfirst(lc), &counts))
+			note_step(publish, "dimension", "dimension_id", &counts);
+	}
+	foreach(lc, wh_catalog_fact_ids())
+	{
+		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+
+		if (wh_fact_publish(publish, *(int64 *) lfirst(lc), &counts))
+			note_step(publish, "fact", "fact_id", &counts);
+	}
+	foreach(lc, publish->lookups)
+		wh_lookup_close(lfirst(lc));
+	CommandCounterIncrement();
+	wh_snapshot_advance();
+	foreach(lc, publish->released)
+	{
+		WhReleased *released = lfirst(lc);
+
+		(void) wh_inferred_clean(released->dimension_id, released);
+	}
+	wh_publish_purge();
+}
+
+/*
+ * Bring all dimensions and facts up to date with staging; with full_refresh,
+ * compute all of them anew, still writing differences only.  Logs a step per
+ * object that had something new, and gives these steps (WhBatchStep *) in the
+ * current memory context.  The caller has the batch's row, an SPI connection
+ * and a transaction, best of isolation level REPEATABLE READ.
+ */
+List *
+wh_publish(int64 batch_id, bool full_refresh)
+{
+	WhPublish	publish = {.batch_id = batch_id, .full_refresh = full_refresh};
+
+	publish.caller = CurrentMemoryContext;
+	publish.context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh publish",
+											ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(publish.context);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	publish_all(&publish);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(publish.caller);
+	MemoryContextDelete(publish.context);
+	return publish.steps;
+}
