@@ -47,6 +47,25 @@
 #define wh_class_ownercheck(relid, role) pg_class_ownercheck(relid, role)
 #endif
 
+/* 16 gave flatten_join_alias_vars the planner's root, NULL outside of planning. */
+#if PG_VERSION_NUM >= 160000
+#define wh_flatten_join_alias_vars(query, node) flatten_join_alias_vars(NULL, (query), (node))
+#else
+#define wh_flatten_join_alias_vars(query, node) flatten_join_alias_vars((query), (node))
+#endif
+
+/* A range table entry that stops being a relation loses its permission checks. */
+#ifdef WH_HAVE_PERMINFO
+#define WH_RTE_CLEAR_PERMISSIONS(rte) ((rte)->perminfoindex = 0)
+#else
+#define WH_RTE_CLEAR_PERMISSIONS(rte) ((rte)->requiredPerms = 0, (rte)->selectedCols = NULL)
+#endif
+
+/* 18 refers to grouping expressions through a range table entry of its own. */
+#if PG_VERSION_NUM >= 180000
+#define WH_HAVE_RTE_GROUP 1
+#endif
+
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */
 #if PG_VERSION_NUM >= 180000
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "widgets_wh", .version = WH_VERSION)
