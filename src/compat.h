@@ -22,9 +22,9 @@
 /* 16 moved per-relation permissions from RangeTblEntry to RTEPermissionInfo. */
 #if PG_VERSION_NUM >= 160000
 #define WH_HAVE_PERMINFO 1
-#define wh_rte_clear_permissions(rte) ((rte)->perminfoindex = 0)
+#define WH_RTE_CLEAR_PERMISSIONS(rte) ((rte)->perminfoindex = 0)
 #else
-#define wh_rte_clear_permissions(rte) \
+#define WH_RTE_CLEAR_PERMISSIONS(rte) \
 	((rte)->requiredPerms = 0, (rte)->selectedCols = NULL, (rte)->extraUpdatedCols = NULL)
 #endif
 
@@ -58,6 +58,18 @@
 #else
 #define wh_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
+/* 16 gave flatten_join_alias_vars the planner's root, NULL outside of planning. */
+#if PG_VERSION_NUM >= 160000
+#define wh_flatten_join_alias_vars(query, node) flatten_join_alias_vars(NULL, (query), (node))
+#else
+#define wh_flatten_join_alias_vars(query, node) flatten_join_alias_vars((query), (node))
+#endif
+
+/* 18 refers to grouping expressions through a range table entry of its own. */
+#if PG_VERSION_NUM >= 180000
+#define WH_HAVE_RTE_GROUP 1
 #endif
 
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */

@@ -179,7 +179,7 @@ restrict_item(RangeTblEntry *rte, const WhInput *input)
 	rte->relkind = 0;
 	rte->rellockmode = 0;
 	rte->inh = false;
-	wh_rte_clear_permissions(rte);
+	WH_RTE_CLEAR_PERMISSIONS(rte);
 	return true;
 }
 

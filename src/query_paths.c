@@ -1,0 +1,672 @@
+/*
+ * query_paths.c
+ *	  Writes the SQL that finds touched keys and change points: joins from an
+ *	  input along the query's own equalities to the key.
+ *
+ * Every relation on a path contributes its own points and touched keys: at any
+ * change, the changed relation nearest the key finds those between unchanged.
+ * Runs in the process that analyses a query; takes AccessShareLock on
+ * relations whose indexes it looks at, to the end of the transaction.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_index.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+
+#include "query_internal.h"
+
+/* A chain of leaves from an input, and the key columns found on it. */
+typedef struct Path
+{
+	List	   *held;			/* equalities that hold wherever the input takes part */
+	List	   *leaves;			/* ids, the input first */
+	QueryTerm  *keys[WH_MAX_KEY];	/* NULL: not on the path */
+} Path;
+
+/* What a point or touched key is made of. */
+typedef enum PathUse
+{
+	POINT_AT_START,				/* t = effective_from of the input's version */
+	POINT_AT_END,				/* t = its effective_to */
+	TOUCHED_AS_OF,				/* the input's image, versions that overlap it */
+	TOUCHED_CURRENT				/* the input's image, current rows */
+} PathUse;
+
+/* Index hints -------------------------------------------------------------- */
+
+/* Return the relation that an index for a leaf would be on. */
+static Oid
+indexed_relation(QueryLeaf *leaf)
+{
+	return leaf->kind == WH_INPUT_HISTORY ? leaf->history : leaf->relid;
+}
+
+/* Tell if a valid index starts with the columns, in any order. */
+static bool
+index_exists(Oid relid, List *columns)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		found = false;
+	ListCell   *lc,
+			   *ln;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+		int			n = list_length(columns);
+		bool		all = index->indisvalid && index->indnkeyatts >= n &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+
+		for (int i = 0; i < n && all; i++)
+		{
+			AttrNumber	attno = index->indkey.values[i];
+			bool		has = false;
+
+			foreach(ln, columns)
+				has |= attno > 0 && strcmp(get_attname(relid, attno, false), lfirst(ln)) == 0;
+			all = has;
+		}
+		found |= all;
+		ReleaseSysCache(tuple);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/* Note that lookups by these terms (plain columns of the leaf) want an index. */
+void
+wh_query_add_hint(List **hints, QueryLeaf *leaf, List *terms)
+{
+	WhIndexHint *hint;
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	if (leaf->kind == WH_INPUT_LOOKUP)
+		return;
+	foreach(lc, terms)
+	{
+		QueryTerm  *term = lfirst(lc);
+		char	   *name;
+
+		if (term->leaf != leaf->id || !IsA(term->expr, Var))
+			continue;
+		name = get_attname(leaf->relid, ((Var *) term->expr)->varattno, false);
+		if (!list_member(columns, makeString(name)))
+			columns = lappend(columns, makeString(name));
+	}
+	if (columns == NIL)
+		return;
+	foreach(lc, columns)
+		lfirst(lc) = strVal(lfirst(lc));
+	list_sort(columns, compare_names);
+	foreach(lc, *hints)
+	{
+		WhIndexHint *h = lfirst(lc);
+		ListCell   *a,
+				   *b;
+		bool		same = h->relid == indexed_relation(leaf) && list_length(h->columns) == list_length(columns);
+
+		if (same)
+			forboth(a, h->columns, b, columns)
+				same &= strcmp(lfirst(a), lfirst(b)) == 0;
+		if (same)
+			return;
+	}
+	if (index_exists(indexed_relation(leaf), columns))
+		return;
+	hint = palloc(sizeof(WhIndexHint));
+	hint->relid = indexed_relation(leaf);
+	hint->columns = columns;
+	*hints = lappend(*hints, hint);
+}
+
+/* Paths -------------------------------------------------------------------- */
+
+/* Print a key column, in the key's own type. */
+char *
+wh_query_key_text(QueryAnalysis *qa, int key, QueryTerm *term, const char *alias)
+{
+	char	   *text = wh_query_term_text(qa, term, alias);
+
+	if (exprType(term->expr) == qa->key_types[key])
+		return text;
+	return psprintf("(%s)::%s", text, format_type_be_qualified(qa->key_types[key]));
+}
+
+/* Find a term equal to the key's on one of the leaves; constants are everywhere. */
+static QueryTerm *
+key_on_leaves(Path *path, QueryTerm *key, List *leaves)
+{
+	ListCell   *lc;
+
+	if (key->leaf < 0)
+		return key;
+	/* nearest first, so that less needs to be joined */
+	foreach(lc, leaves)
+	{
+		ListCell   *lt;
+
+		foreach(lt, wh_query_equal_terms(path->held, key))
+		{
+			QueryTerm  *term = lfirst(lt);
+
+			if (term->leaf == lfirst_int(lc) && exprType(term->expr) == exprType(key->expr))
+				return term;
+		}
+	}
+	return NULL;
+}
+
+/* Tell if an equality links two leaves, and which side is the second's. */
+static bool
+links(QueryEquality *e, int from, int to, int *to_side)
+{
+	for (int i = 0; i < 2; i++)
+		if (e->side[1 - i].leaf == from && e->side[i].leaf == to)
+		{
+			*to_side = i;
+			return true;
+		}
+	return false;
+}
+
+/*
+ * List the leaves that equalities reach from the input, nearest first, with
+ * the leaf each was reached from in "previous" (an array by leaf id).
+ */
+static List *
+reachable_leaves(QueryAnalysis *qa, Path *path, QueryLeaf *input, int *previous)
+{
+	List	   *queue = list_make1_int(input->id);
+	Bitmapset  *seen = bms_make_singleton(input->id);
+	ListCell   *lq,
+			   *lc;
+
+	foreach(lq, queue)
+	{
+		int			from = lfirst_int(lq);
+
+		foreach(lc, path->held)
+		{
+			QueryEquality *e = lfirst(lc);
+
+			for (int i = 0; i < 2; i++)
+			{
+				int			to = e->side[i].leaf;
+
+				/* only a strict side says that its leaf takes part too */
+				if (e->side[1 - i].leaf != from || !e->side[i].strict || bms_is_member(to, seen))
+					continue;
+				seen = bms_add_member(seen, to);
+				previous[to] = from;
+				queue = lappend_int(queue, to);
+			}
+		}
+	}
+	return queue;
+}
+
+/* Return the chain of leaves from the input to a leaf reached. */
+static List *
+chain_to(QueryLeaf *input, int leaf, const int *previous)
+{
+	List	   *chain = NIL;
+
+	for (; leaf != input->id; leaf = previous[leaf])
+		chain = lcons_int(leaf, chain);
+	return lcons_int(input->id, chain);
+}
+
+/* Look up the key columns on a chain; returns how many, constants not counted. */
+static int
+find_keys_on(QueryAnalysis *qa, Path *path, QueryTerm *keys, bool *usable, List *leaves)
+{
+	int			found = 0;
+
+	for (int i = 0; i < qa->nkeys; i++)
+	{
+		path->keys[i] = usable[i] ? key_on_leaves(path, &keys[i], leaves) : NULL;
+		if (path->keys[i] && keys[i].leaf >= 0)
+			found++;
+	}
+	path->leaves = leaves;
+	return found;
+}
+
+/* Find the shortest path from a leaf that holds the whole key; false if none. */
+static bool
+find_full_path(QueryAnalysis *qa, QueryLeaf *input, Path *path)
+{
+	int		   *previous = palloc0(sizeof(int) * list_length(qa->leaves));
+	bool		usable[WH_MAX_KEY];
+	int			wanted = 0;
+	List	   *reached,
+			   *chain;
+
+	path->held = wh_query_held(wh_query_equalities(qa, input), input);
+	reached = reachable_leaves(qa, path, input, previous);
+	if (!list_member_int(reached, qa->anchor->id))
+		return false;
+	for (int i = 0; i < qa->nkeys; i++)
+	{
+		usable[i] = true;
+		wanted += qa->key_terms[i].leaf >= 0;
+	}
+	chain = chain_to(input, qa->anchor->id, previous);
+	for (int n = 1; n <= list_length(chain); n++)
+		if (find_keys_on(qa, path, qa->key_terms, usable, list_truncate(list_copy(chain), n)) == wanted)
+			return true;
+	return false;
+}
+
+/* SQL ---------------------------------------------------------------------- */
+
+/* Append the condition that version "alias" is in effect when the input's row says. */
+static void
+append_time_condition(StringInfo buf, QueryLeaf *input, QueryLeaf *leaf, const char *alias, PathUse use)
+{
+	bool		input_ends = input->kind == WH_INPUT_HISTORY;
+	bool		ends = leaf->kind == WH_INPUT_HISTORY;
+
+	if (leaf->kind == WH_INPUT_LOOKUP || use == TOUCHED_CURRENT)
+		return;
+	if (use == TOUCHED_AS_OF)
+	{
+		if (input_ends)
+			appendStringInfo(buf, " AND %s.effective_from < l0.effective_to", alias);
+		if (ends)
+			appendStringInfo(buf, " AND %s.effective_to > l0.effective_from AND NOT %s.is_deleted", alias, alias);
+	}
+	else
+	{
+		const char *t = use == POINT_AT_START ? "l0.effective_from" : "l0.effective_to";
+
+		appendStringInfo(buf, " AND %s.effective_from <= %s", alias, t);
+		if (ends)
+			appendStringInfo(buf, " AND %s.effective_to > %s AND NOT %s.is_deleted", alias, t, alias);
+	}
+}
+
+/* Append the joins from the input to the rest of the path, with hints for them. */
+static void
+append_joins(StringInfo buf, QueryAnalysis *qa, Path *path, PathUse use, List **hints)
+{
+	QueryLeaf  *input = wh_query_leaf(qa, linitial_int(path->leaves));
+
+	for (int n = 1; n < list_length(path->leaves); n++)
+	{
+		QueryLeaf  *leaf = wh_query_leaf(qa, list_nth_int(path->leaves, n));
+		char	   *alias = psprintf("l%d", n);
+		const char *separator = " ON ";
+		Oid			relid = use == TOUCHED_CURRENT ? leaf->relid : indexed_relation(leaf);
+		List	   *own = NIL;
+		List	   *other = NIL;
+		ListCell   *lc;
+
+		appendStringInfo(buf, " JOIN %s %s", wh_query_relation_name(relid), alias);
+		foreach(lc, path->held)
+		{
+			QueryEquality *e = lfirst(lc);
+
+			for (int m = 0; m < n; m++)
+			{
+				int			side;
+				char	   *text[2];
+
+				if (!links(e, list_nth_int(path->leaves, m), leaf->id, &side))
+					continue;
+				text[side] = wh_query_term_text(qa, &e->side[side], alias);
+				text[1 - side] = wh_query_term_text(qa, &e->side[1 - side], psprintf("l%d", m));
+				appendStringInfo(buf, "%s%s ", separator, text[0]);
+				wh_query_append_operator(buf, e->opno);
+				appendStringInfo(buf, " %s", text[1]);
+				separator = " AND ";
+				own = lappend(own, &e->side[side]);
+				other = lappend(other, &e->side[1 - side]);
+			}
+		}
+		/* joins run in either direction: from an input, or from touched keys */
+		wh_query_add_hint(hints, leaf, own);
+		foreach(lc, path->leaves)
+			wh_query_add_hint(hints, wh_query_leaf(qa, lfirst_int(lc)), other);
+		append_time_condition(buf, input, leaf, alias, use);
+	}
+}
+
+/* Return the alias of the leaf that a key term is on. */
+static char *
+alias_on_path(Path *path, QueryTerm *term)
+{
+	ListCell   *lc;
+
+	foreach(lc, path->leaves)
+		if (lfirst_int(lc) == term->leaf)
+			return psprintf("l%d", foreach_current_index(lc));
+	return NULL;				/* a constant */
+}
+
+/* Write the SELECT for a path. */
+static char *
+path_select(QueryAnalysis *qa, Path *path, PathUse use, bool touched_only, List **hints)
+{
+	QueryLeaf  *input = wh_query_leaf(qa, linitial_int(path->leaves));
+	bool		is_point = use == POINT_AT_START || use == POINT_AT_END;
+	const char *separator = "";
+	List	   *found = NIL;
+	ListCell   *lc;
+	StringInfoData buf,
+				joins,
+				filter;
+
+	initStringInfo(&buf);
+	initStringInfo(&joins);
+	initStringInfo(&filter);
+	append_joins(&joins, qa, path, use, hints);
+	if (touched_only)
+		appendStringInfo(&joins, " JOIN " WH_TOUCHED_NAME " k ON ");
+	appendStringInfoString(&buf, "SELECT ");
+	for (int i = 0; i < qa->nkeys; i++)
+	{
+		QueryTerm  *term = path->keys[i];
+		char	   *text;
+
+		if (term == NULL)
+			continue;
+		text = wh_query_key_text(qa, i, term, alias_on_path(path, term));
+		appendStringInfo(&buf, "%s%s AS k%d", separator, text, i + 1);
+		if (touched_only)
+		{
+			appendStringInfo(&joins, "%sk.k%d ", *separator ? " AND " : "", i + 1);
+			wh_query_append_operator(&joins, wh_query_equality_operator(qa->key_types[i]));
+			appendStringInfo(&joins, " %s", text);
+		}
+		/* a NULL key has no history; mode CURRENT keeps it, the fact decides */
+		if (use != TOUCHED_CURRENT && term->leaf >= 0)
+			appendStringInfo(&filter, "%s%s IS NOT NULL", filter.len ? " AND " : "", text);
+		found = lappend(found, term);
+		separator = ", ";
+	}
+	foreach(lc, path->leaves)
+		wh_query_add_hint(hints, wh_query_leaf(qa, lfirst_int(lc)), found);
+	if (is_point)
+		appendStringInfo(&buf, ", l0.%s AS t", use == POINT_AT_START ? "effective_from" : "effective_to");
+	appendStringInfo(&buf, " FROM %s l0%s",
+					 is_point ? wh_query_relation_name(indexed_relation(input)) :
+					 psprintf("wh_changed_" INT64_FORMAT, input->staged->feed_id), joins.data);
+	if (input->kind == WH_INPUT_HISTORY)
+	{
+		appendStringInfo(&filter, "%sNOT l0.is_deleted", filter.len ? " AND " : "");
+		if (use == POINT_AT_END)
+			appendStringInfoString(&filter, " AND l0.effective_to < 'infinity'");
+		if (use == TOUCHED_CURRENT)
+			appendStringInfoString(&filter, " AND l0.effective_to = 'infinity'");
+	}
+	if (filter.len)
+		appendStringInfo(&buf, " WHERE %s", filter.data);
+	return buf.data;
+}
+
+/* Add a SELECT to a list unless it is there. */
+static void
+add_select(List **selects, char *sql)
+{
+	ListCell   *lc;
+
+	foreach(lc, *selects)
+		if (strcmp(lfirst(lc), sql) == 0)
+			return;
+	*selects = lappend(*selects, sql);
+}
+
+/* Find the path of a leaf or raise the error that there is none. */
+static void
+require_full_path(QueryAnalysis *qa, QueryLeaf *leaf, Path *path)
+{
+	if (find_full_path(qa, leaf, path))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("no equality links \"%s\" to the natural key", wh_query_leaf_name(leaf)),
+			 errdetail("When a row of %s changes, the engine must find the keys it belongs to through conditions such as \"%s.column = %s.column\" that hold wherever it takes part.",
+					   wh_query_relation_name(leaf->relid), wh_query_leaf_name(leaf), wh_query_leaf_name(qa->anchor)),
+			 errhint("Join it by an equality (instead of NOT IN write NOT EXISTS, instead of a cross join a join condition), or use history => 'none'.")));
+}
+
+/*
+ * Add the SELECTs of all change points of an analysis (columns k1..kn, t),
+ * of touched keys only if asked.  They are to be put together by UNION.
+ */
+void
+wh_query_add_points(QueryAnalysis *qa, bool touched_only, List **selects, List **hints)
+{
+	ListCell   *lc;
+
+	foreach(lc, qa->leaves)
+	{
+		QueryLeaf  *leaf = lfirst(lc);
+		Path		path;
+
+		if (leaf->kind == WH_INPUT_LOOKUP)
+			continue;
+		require_full_path(qa, leaf, &path);
+		add_select(selects, path_select(qa, &path, POINT_AT_START, touched_only, hints));
+		if (leaf->kind == WH_INPUT_HISTORY)
+			add_select(selects, path_select(qa, &path, POINT_AT_END, touched_only, hints));
+	}
+}
+
+/* Add the SELECT of the keys (columns k1..kn) that changed images of a leaf touch. */
+void
+wh_query_add_touched_as_of(QueryAnalysis *qa, QueryLeaf *leaf, List **selects, List **hints)
+{
+	Path		path;
+
+	require_full_path(qa, leaf, &path);
+	add_select(selects, path_select(qa, &path, TOUCHED_AS_OF, false, hints));
+}
+
+/* Mode CURRENT ---------------------------------------------------------------- */
+
+/* Add the leaves below the entries of a node, and those of the level's SubLinks. */
+static Bitmapset *
+leaves_of_side(QueryAnalysis *qa, QueryLevel *level, Node *node)
+{
+	Bitmapset  *result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, qa->leaves)
+	{
+		QueryLeaf  *leaf = lfirst(lc);
+		int			rti = leaf->rti;
+		QueryLevel *l = leaf->level;
+
+		while (l != NULL && l != level)
+		{
+			rti = l->parent_rti;
+			l = l->parent;
+		}
+		/* where in the level a SubLink stands is not known: it may be in ON */
+		if (l == level && (rti == 0 || wh_query_has_rti(node, rti)))
+			result = bms_add_member(result, leaf->id);
+	}
+	return result;
+}
+
+/* Tell if some outer join can null-extend both leaves together. */
+static bool
+share_nullable_side(QueryAnalysis *qa, QueryLevel *level, Node *node, int a, int b)
+{
+	ListCell   *lc;
+	JoinExpr   *join;
+
+	if (IsA(node, FromExpr))
+	{
+		foreach(lc, ((FromExpr *) node)->fromlist)
+			if (share_nullable_side(qa, level, lfirst(lc), a, b))
+				return true;
+		return false;
+	}
+	if (!IsA(node, JoinExpr))
+		return false;
+	join = (JoinExpr *) node;
+	for (int s = 0; s < 2; s++)
+	{
+		Node	   *side = s == 0 ? join->larg : join->rarg;
+
+		if (join->jointype == JOIN_FULL || (join->jointype == JOIN_LEFT && s == 1))
+		{
+			Bitmapset  *leaves = leaves_of_side(qa, level, side);
+
+			if (bms_is_member(a, leaves) && bms_is_member(b, leaves))
+				return true;
+		}
+		if (share_nullable_side(qa, level, side, a, b))
+			return true;
+	}
+	return false;
+}
+
+/* The column of a history that closing a version changes without a new image. */
+static bool
+reads_effective_to(QueryAnalysis *qa, QueryTerm *term)
+{
+	QueryLeaf  *leaf;
+	Bitmapset  *attnos = NULL;
+
+	if (term->leaf < 0)
+		return false;
+	leaf = wh_query_leaf(qa, term->leaf);
+	if (leaf->kind != WH_INPUT_VERSIONS)
+		return false;
+	pull_varattnos(term->expr, 1, &attnos);
+	return bms_is_member(get_attnum(leaf->relid, "effective_to") - FirstLowInvalidHeapAttributeNumber, attnos);
+}
+
+/* Find each key column as seen from a leaf, and if it stays when the leaf's row goes. */
+static void
+current_keys(QueryAnalysis *qa, QueryLeaf *leaf, QueryLeaf *for_leaf, QueryTerm *keys, bool *usable)
+{
+	QueryLevel *top = linitial(qa->levels);
+
+	for (int i = 0; i < qa->nkeys; i++)
+	{
+		ListCell   *lc;
+
+		usable[i] = wh_query_resolve_output(qa, top, qa->key_resnos[i], for_leaf, &keys[i]) &&
+			!(keys[i].nullable && !keys[i].strict) && !reads_effective_to(qa, &keys[i]);
+		if (!usable[i] || keys[i].leaf < 0)
+			continue;
+		foreach(lc, qa->levels)
+		{
+			QueryLevel *level = lfirst(lc);
+
+			if (share_nullable_side(qa, level, (Node *) level->query->jointree, leaf->id, keys[i].leaf))
+				usable[i] = false;
+		}
+	}
+}
+
+/*
+ * List leaves from whose place a leaf is to be followed: itself, or one in
+ * each arm of a UNION ALL that it stands beside.
+ */
+List *
+wh_query_arms_seen_by(QueryAnalysis *qa, QueryLeaf *leaf)
+{
+	List	   *result = NIL;
+	ListCell   *lc,
+			   *ll;
+
+	foreach(lc, qa->levels)
+	{
+		QueryLevel *level = lfirst(lc);
+		List	   *rtis = NIL;
+		ListCell   *lr;
+
+		if (!wh_query_is_union_all(level->query) ||
+			bms_is_member(leaf->id, wh_query_leaves_below(qa, level, true)))
+			continue;
+		/* beside two of them: arms would have to be combined, which is not worth it */
+		if (result != NIL)
+			return list_make1(leaf);
+		wh_query_collect_rtis(level->query->setOperations, &rtis);
+		foreach(lr, rtis)
+		{
+			Bitmapset  *below = wh_query_leaves_below(qa, wh_query_child_level(qa, level, lfirst_int(lr)), true);
+
+			/* an arm without relations has nothing to join */
+			foreach(ll, qa->leaves)
+				if (bms_is_member(((QueryLeaf *) lfirst(ll))->id, below))
+				{
+					result = lappend(result, lfirst(ll));
+					break;
+				}
+		}
+	}
+	return result ? result : list_make1(leaf);
+}
+
+/*
+ * Write the SELECT of the key columns that changed images of a leaf determine
+ * on current rows, "for_leaf" saying which arm of a UNION ALL beside it.  Returns how many columns, 0 for none: then "reason" says
+ * why any row of the result may change.
+ */
+int
+wh_query_touched_current(QueryAnalysis *qa, QueryLeaf *leaf, QueryLeaf *for_leaf, int *columns, char **sql,
+						 char **reason, List **hints)
+{
+	int		   *previous = palloc0(sizeof(int) * list_length(qa->leaves));
+	QueryTerm	keys[WH_MAX_KEY];
+	bool		usable[WH_MAX_KEY];
+	bool		any = false;
+	Path		path;
+	ListCell   *lc;
+	int			n = 0;
+
+	current_keys(qa, leaf, for_leaf, keys, usable);
+	for (int i = 0; i < qa->nkeys; i++)
+		any |= usable[i] && keys[i].leaf >= 0;
+	if (!any)
+	{
+		*reason = "No key column is common to every GROUP BY, DISTINCT ON and PARTITION BY, outside of LIMIT and set operations, and sure to be there when the row goes.";
+		return 0;
+	}
+	path.held = NIL;
+	foreach(lc, wh_query_held(wh_query_equalities(qa, for_leaf), leaf))
+	{
+		QueryEquality *e = lfirst(lc);
+
+		if (!reads_effective_to(qa, &e->side[0]) && !reads_effective_to(qa, &e->side[1]))
+			path.held = lappend(path.held, e);
+	}
+	/* the nearest leaf that has a key column: its rows are what a change affects */
+	foreach(lc, reachable_leaves(qa, &path, leaf, previous))
+	{
+		if (find_keys_on(qa, &path, keys, usable, chain_to(leaf, lfirst_int(lc), previous)) == 0)
+			continue;
+		for (int i = 0; i < qa->nkeys; i++)
+			if (path.keys[i])
+				columns[n++] = i;
+		*sql = path_select(qa, &path, TOUCHED_CURRENT, false, hints);
+		return n;
+	}
+	*reason = psprintf("No equality links \"%s\" to a key column.", wh_query_leaf_name(leaf));
+	return 0;
+}
