@@ -79,22 +79,6 @@
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* 16 added an argument for summarizing indexes to ExecInsertIndexTuples. */
-#if PG_VERSION_NUM >= 160000
-#define wh_insert_index_tuples(result_rel, slot, estate) \
-	ExecInsertIndexTuples(result_rel, slot, estate, false, false, NULL, NIL, false)
-#else
-#define wh_insert_index_tuples(result_rel, slot, estate) \
-	ExecInsertIndexTuples(result_rel, slot, estate, false, false, NULL, NIL)
-#endif
-
-/* 16 replaced the ownership check of each kind of object by one. */
-#if PG_VERSION_NUM >= 160000
-#define wh_owns_relation(relid, user) object_ownercheck(RelationRelationId, relid, user)
-#else
-#define wh_owns_relation(relid, user) pg_class_ownercheck(relid, user)
-#endif
-
 /* 17 passes the statement to reindex_relation. */
 #if PG_VERSION_NUM >= 170000
 #define wh_reindex_relation(relid) \

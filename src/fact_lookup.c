@@ -322,6 +322,8 @@ static void
 load_member(WhLookup *lookup, const Datum *key)
 {
 	ScanKeyData keys[WH_MAX_KEY];
+	/* we may be inside an executor, whose memory goes before the scan does */
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
 
 	if (lookup->index == NULL)
 		open_index(lookup);
@@ -334,6 +336,7 @@ load_member(WhLookup *lookup, const Datum *key)
 	while (index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot))
 		add_slot(lookup, lookup->slot);
 	ExecClearTuple(lookup->slot);
+	MemoryContextSwitchTo(old);
 }
 
 /* Make an inferred member for a key without versions. */

@@ -233,7 +233,7 @@ wh_create_generator(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a plain table", RelationGetRelationName(relation)),
 				 errhint("Generate into a plain table, and copy the rows from there.")));
-	if (!wh_owns_relation(relid, GetUserId()))
+	if (!wh_class_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(relation));
 	memset(&request, 0, sizeof(request));
 	request.relid = relid;

@@ -193,7 +193,7 @@ flush_slots(WhWriter *writer)
 	for (int i = 0; i < writer->nslots; i++)
 	{
 		if (writer->result_rel->ri_NumIndices > 0)
-			list_free(wh_insert_index_tuples(writer->result_rel, writer->slots[i], writer->generator->estate));
+			list_free(ExecInsertIndexTuples(writer->result_rel, writer->slots[i], writer->generator->estate, false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
 		ExecClearTuple(writer->slots[i]);
 		ResetPerTupleExprContext(writer->generator->estate);
 	}
@@ -319,7 +319,7 @@ wh_generator_write_indexes(WhWriter *writer, BlockNumber first_block)
 			tuple.t_len = ItemIdGetLength(item);
 			ItemPointerSet(&tuple.t_self, block, i);
 			ExecStoreBufferHeapTuple(&tuple, slot, buffer);
-			list_free(wh_insert_index_tuples(writer->result_rel, slot, writer->generator->estate));
+			list_free(ExecInsertIndexTuples(writer->result_rel, slot, writer->generator->estate, false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
 			ResetPerTupleExprContext(writer->generator->estate);
 		}
 		ExecClearTuple(slot);
