@@ -15,15 +15,20 @@
 #include "batch_log.h"
 #include "catalog.h"
 
-/* Write the row of a new batch ('ingest' or 'publish') and give its id. */
+/*
+ * Write the row of a new batch and give its id: 'ingest' of a feed, or
+ * 'publish', of which object is NULL.
+ */
 int64
-wh_batch_start(const char *kind)
+wh_batch_start(const char *kind, int64 object_id, const char *object)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		args[1] = {CStringGetTextDatum(kind)};
+	Oid			types[3] = {TEXTOID, INT8OID, TEXTOID};
+	Datum		args[3] = {CStringGetTextDatum(kind), Int64GetDatum(object_id),
+	CStringGetTextDatum(object ? object : "")};
 	WhRow		row;
 
-	if (!wh_catalog_row(&row, "INSERT INTO wh.batch (kind) VALUES ($1) RETURNING batch_id", 1, types, args))
+	if (!wh_catalog_row(&row, "INSERT INTO wh.batch (kind, object_id, object)"
+						" VALUES ($1, nullif($2, 0), nullif($3, '')) RETURNING batch_id", 3, types, args))
 		elog(ERROR, "could not log the start of a batch");
 	return DatumGetInt64(row.values[0]);
 }

@@ -175,6 +175,57 @@ grain_of(const char *name)
 	return WH_GRAIN_MONTH;
 }
 
+static int
+column_index(const AttrNumber *columns, int ncolumns, AttrNumber attno)
+{
+	for (int i = 0; i < ncolumns; i++)
+		if (columns[i] == attno)
+			return i;
+	elog(ERROR, "attribute %d is no column of the query", attno);
+	return -1;
+}
+
+static bool
+is_named(Form_pg_attribute att, const char *name)
+{
+	return strcmp(NameStr(att->attname), name) == 0;
+}
+
+/*
+ * Find the query's columns in the table.  Those of a date dimension, which has
+ * no query, are all but the key and the housekeeping ones.
+ */
+static void
+dimension_columns(WhDimension *d, Jsonb *scd, int default_scd)
+{
+	TupleDesc	query = d->is_date ? d->tupdesc : relation_tupdesc(d->definition);
+
+	d->column = palloc0(sizeof(AttrNumber) * query->natts);
+	d->scd = palloc0(sizeof(WhScdType) * query->natts);
+	d->previous = palloc0(sizeof(AttrNumber) * query->natts);
+	for (int i = 0; i < query->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(query, i);
+		const char *name = NameStr(att->attname);
+		int			n = d->ncolumns;
+
+		if (d->is_date && (i == 0 || att->attisdropped || is_named(att, "is_current") ||
+						   is_named(att, "is_inferred") || is_named(att, "batch_id")))
+			continue;
+		/* the times of history 'query' become the versions' own */
+		if (is_named(att, "effective_from") || is_named(att, "effective_to"))
+			continue;
+		d->column[n] = attribute_number(d->tupdesc, name);
+		d->scd[n] = scd_of(scd, name, default_scd);
+		for (int k = 0; k < d->nkey; k++)
+			if (strcmp(d->key_name[k], name) == 0)
+				d->scd[n] = WH_SCD_VERSION;
+		if (d->scd[n] == WH_SCD_PREVIOUS)
+			d->previous[n] = attribute_number(d->tupdesc, psprintf("previous_%s", name));
+		d->ncolumns++;
+	}
+}
+
 /* Read one dimension; its table stays locked in AccessShare mode. */
 WhDimension *
 wh_catalog_dimension(int64 id)
@@ -208,28 +259,16 @@ wh_catalog_dimension(int64 id)
 	d->qualified = wh_relation_name(d->relid);
 	d->tupdesc = relation_tupdesc(d->relid);
 	d->effective_from = attribute_number(d->tupdesc, "effective_from");
+	d->effective_to = attribute_number(d->tupdesc, "effective_to");
+	d->is_current = attribute_number(d->tupdesc, "is_current");
+	d->is_inferred = attribute_number(d->tupdesc, "is_inferred");
+	d->batch = attribute_number(d->tupdesc, "batch_id");
+	memcpy(d->key_name, keys, sizeof(char *) * d->nkey);
+	dimension_columns(d, scd, default_scd);
 	for (int i = 0; i < d->nkey; i++)
 	{
-		d->key_name[i] = keys[i];
 		d->key[i] = attribute_number(d->tupdesc, keys[i]);
-	}
-	d->scd = palloc0(sizeof(WhScdType) * d->tupdesc->natts);
-	d->previous = palloc0(sizeof(AttrNumber) * d->tupdesc->natts);
-	/* columns of type 3 have their previous_ columns between the query's and ours */
-	d->ncolumns = d->effective_from - 2;
-	for (int i = 0; i < d->ncolumns; i++)
-	{
-		const char *name = NameStr(TupleDescAttr(d->tupdesc, i + 1)->attname);
-
-		d->scd[i] = scd_of(scd, name, default_scd);
-		for (int k = 0; k < d->nkey; k++)
-			if (d->key[k] == i + 2)
-				d->scd[i] = WH_SCD_VERSION;
-		if (d->scd[i] == WH_SCD_PREVIOUS)
-		{
-			d->previous[i] = attribute_number(d->tupdesc, psprintf("previous_%s", name));
-			d->ncolumns--;
-		}
+		d->key_index[i] = column_index(d->column, d->ncolumns, d->key[i]);
 	}
 	return d;
 }
@@ -267,6 +306,7 @@ wh_catalog_fact(int64 id)
 {
 	WhFact	   *f = palloc0(sizeof(WhFact));
 	WhRow		row;
+	TupleDesc	query;
 	char	  **grain;
 	char	   *mode;
 
@@ -288,14 +328,26 @@ wh_catalog_fact(int64 id)
 	f->name = get_rel_name(f->relid);
 	f->qualified = wh_relation_name(f->relid);
 	f->tupdesc = relation_tupdesc(f->relid);
+	f->batch = attribute_number(f->tupdesc, "batch_id");
+	if (f->mode == WH_FACT_LEDGER)
+	{
+		f->posted_at = attribute_number(f->tupdesc, "posted_at");
+		f->is_reversal = attribute_number(f->tupdesc, "is_reversal");
+		f->reverses_posted_at = attribute_number(f->tupdesc, "reverses_posted_at");
+	}
+	query = relation_tupdesc(f->definition);
+	f->ncolumns = query->natts;
+	f->column = palloc(sizeof(AttrNumber) * Max(f->ncolumns, 1));
+	for (int i = 0; i < f->ncolumns; i++)
+		f->column[i] = attribute_number(f->tupdesc, NameStr(TupleDescAttr(query, i)->attname));
 	for (int i = 0; i < f->ngrain; i++)
 	{
 		f->grain_name[i] = grain[i];
 		f->grain[i] = attribute_number(f->tupdesc, grain[i]);
+		f->grain_index[i] = column_index(f->column, f->ncolumns, f->grain[i]);
 	}
 	f->event_time_attr = attribute_number(f->tupdesc, f->event_time);
 	fact_dimensions(f);
-	f->ncolumns = f->tupdesc->natts - f->ndimensions - 1 - (f->mode == WH_FACT_LEDGER ? 3 : 0);
 	return f;
 }
 

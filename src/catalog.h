@@ -46,9 +46,10 @@ typedef enum WhFactMode
 } WhFactMode;
 
 /*
- * A dimension.  Its table's columns are: the surrogate key, the query's
+ * A dimension.  Its table has the surrogate key as first column; the query's
  * columns, previous_<column> for each column of SCD type 3, effective_from,
- * effective_to, is_current, is_inferred, batch_id.
+ * effective_to, is_current, is_inferred and batch_id follow, in any order: they
+ * are found by name.
  */
 typedef struct WhDimension
 {
@@ -60,8 +61,10 @@ typedef struct WhDimension
 	bool		is_date;
 	int			nkey;
 	AttrNumber	key[WH_MAX_KEY];	/* attribute numbers of the natural key */
+	int			key_index[WH_MAX_KEY];	/* which of the query's columns, from 0 */
 	char	   *key_name[WH_MAX_KEY];
 	int			ncolumns;		/* of the query */
+	AttrNumber *column;			/* attribute number per column of the query */
 	WhScdType  *scd;			/* per column of the query, from 0 */
 	AttrNumber *previous;		/* attribute of previous_<column>, or 0 */
 	WhHistory	history;
@@ -69,14 +72,12 @@ typedef struct WhDimension
 	char	   *time_zone;
 	int64		next_key;
 	TupleDesc	tupdesc;		/* of the table; attribute 1 is the key */
-	AttrNumber	effective_from; /* and the housekeeping columns after it */
+	AttrNumber	effective_from;
+	AttrNumber	effective_to;
+	AttrNumber	is_current;
+	AttrNumber	is_inferred;
+	AttrNumber	batch;
 } WhDimension;
-
-#define WH_DIM_FROM(d) ((d)->effective_from - 1)
-#define WH_DIM_TO(d) ((d)->effective_from)
-#define WH_DIM_CURRENT(d) ((d)->effective_from + 1)
-#define WH_DIM_INFERRED(d) ((d)->effective_from + 2)
-#define WH_DIM_BATCH(d) ((d)->effective_from + 3)
 
 /* The surrogate key of a day: year, month and day as one number. */
 extern int64 wh_date_key(int32 date);
@@ -93,9 +94,9 @@ typedef struct WhFactDimension
 } WhFactDimension;
 
 /*
- * A fact.  Its table's columns are: the surrogate keys in the order of
- * dimensions, the query's columns, for ledger facts posted_at, is_reversal,
- * reverses_posted_at, then batch_id.
+ * A fact.  Its table's columns are the surrogate keys, the query's columns, for
+ * ledger facts posted_at, is_reversal and reverses_posted_at, and batch_id, in
+ * any order: they are found by name.
  */
 typedef struct WhFact
 {
@@ -106,6 +107,7 @@ typedef struct WhFact
 	char	   *qualified;
 	int			ngrain;
 	AttrNumber	grain[WH_MAX_KEY];
+	int			grain_index[WH_MAX_KEY];	/* which of the query's columns, from 0 */
 	char	   *grain_name[WH_MAX_KEY];
 	char	   *event_time;
 	AttrNumber	event_time_attr;
@@ -114,7 +116,12 @@ typedef struct WhFact
 	TimestampTz latest_event_time;	/* no row has a later one */
 	int			ndimensions;
 	WhFactDimension *dimensions;
-	int			ncolumns;		/* of the query; they follow the keys */
+	int			ncolumns;		/* of the query */
+	AttrNumber *column;			/* attribute number per column of the query */
+	AttrNumber	posted_at;		/* mode ledger only */
+	AttrNumber	is_reversal;
+	AttrNumber	reverses_posted_at;
+	AttrNumber	batch;
 	TupleDesc	tupdesc;
 } WhFact;
 

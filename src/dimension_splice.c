@@ -30,12 +30,17 @@ wh_dimension_version_read(const WhDimension *d, HeapTuple tuple, TupleDesc tupde
 	values++;
 	isnull++;
 	v->key = DatumGetInt64(values[0]);
-	v->values = values + 1;
-	v->isnull = isnull + 1;
-	v->from = DatumGetTimestampTz(values[WH_DIM_FROM(d)]);
-	v->to = DatumGetTimestampTz(values[WH_DIM_TO(d)]);
-	v->is_current = DatumGetBool(values[WH_DIM_CURRENT(d)]);
-	v->is_inferred = DatumGetBool(values[WH_DIM_INFERRED(d)]);
+	v->values = palloc(sizeof(Datum) * Max(d->ncolumns, 1));
+	v->isnull = palloc(sizeof(bool) * Max(d->ncolumns, 1));
+	for (int i = 0; i < d->ncolumns; i++)
+	{
+		v->values[i] = values[d->column[i] - 1];
+		v->isnull[i] = isnull[d->column[i] - 1];
+	}
+	v->from = DatumGetTimestampTz(values[d->effective_from - 1]);
+	v->to = DatumGetTimestampTz(values[d->effective_to - 1]);
+	v->is_current = DatumGetBool(values[d->is_current - 1]);
+	v->is_inferred = DatumGetBool(values[d->is_inferred - 1]);
 	v->previous = palloc0(sizeof(Datum) * Max(d->ncolumns, 1));
 	v->previous_isnull = palloc0(sizeof(bool) * Max(d->ncolumns, 1));
 	for (int i = 0; i < d->ncolumns; i++)
@@ -50,23 +55,21 @@ wh_dimension_version_read(const WhDimension *d, HeapTuple tuple, TupleDesc tupde
 static void
 version_row(const WhDimension *d, const WhVersion *v, int64 batch_id, Datum *values, bool *isnull)
 {
-	memset(isnull, 0, sizeof(bool) * d->tupdesc->natts);
-	values[0] = Int64GetDatum(v->key);
+	memset(isnull, true, sizeof(bool) * d->tupdesc->natts);
+#define SET(attno, value, null) (values[(attno) - 1] = (value), isnull[(attno) - 1] = (null))
+	SET(1, Int64GetDatum(v->key), false);
 	for (int i = 0; i < d->ncolumns; i++)
 	{
-		values[i + 1] = v->values[i];
-		isnull[i + 1] = v->isnull[i];
-		if (d->previous[i])
-		{
-			values[d->previous[i] - 1] = v->previous ? v->previous[i] : (Datum) 0;
-			isnull[d->previous[i] - 1] = v->previous ? v->previous_isnull[i] : true;
-		}
+		SET(d->column[i], v->values[i], v->isnull[i]);
+		if (d->previous[i] && v->previous)
+			SET(d->previous[i], v->previous[i], v->previous_isnull[i]);
 	}
-	values[WH_DIM_FROM(d)] = TimestampTzGetDatum(v->from);
-	values[WH_DIM_TO(d)] = TimestampTzGetDatum(v->to);
-	values[WH_DIM_CURRENT(d)] = BoolGetDatum(v->is_current);
-	values[WH_DIM_INFERRED(d)] = BoolGetDatum(v->is_inferred);
-	values[WH_DIM_BATCH(d)] = Int64GetDatum(batch_id);
+	SET(d->effective_from, TimestampTzGetDatum(v->from), false);
+	SET(d->effective_to, TimestampTzGetDatum(v->to), false);
+	SET(d->is_current, BoolGetDatum(v->is_current), false);
+	SET(d->is_inferred, BoolGetDatum(v->is_inferred), false);
+	SET(d->batch, Int64GetDatum(batch_id), false);
+#undef SET
 }
 
 /* Insert a version, which has its surrogate key. */
@@ -177,7 +180,7 @@ note_change(WhDimensionSplice *s, WhVersion *wanted, int nwanted, WhVersion *exi
 	else
 		from = Min(wanted[same].from, existing[same].from);
 	for (int i = 0; i < d->nkey; i++)
-		values[i] = any->values[d->key[i] - 2];
+		values[i] = any->values[d->key_index[i]];
 	values[d->nkey] = TimestampTzGetDatum(from);
 	tuplestore_putvalues(s->changes->store, s->changes->tupdesc, values, isnull);
 	s->changes->nrows++;

@@ -27,7 +27,7 @@ wh_versions_builder(const WhDimension *dimension)
 	builder->columns = palloc0(sizeof(WhColumnCompare) * Max(dimension->ncolumns, 1));
 	for (int i = 0; i < dimension->ncolumns; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(dimension->tupdesc, i + 1);
+		Form_pg_attribute att = TupleDescAttr(dimension->tupdesc, dimension->column[i] - 1);
 		WhColumnCompare *column = &builder->columns[i];
 		TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR_FINFO);
 

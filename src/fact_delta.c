@@ -226,6 +226,6 @@ wh_fact_delta_sql(const WhFact *fact, const WhInput *input)
 	initStringInfo(&names);
 	for (int i = 0; i < fact->ncolumns; i++)
 		appendStringInfo(&names, "%s%s", i ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(fact->tupdesc, fact->ndimensions + i)->attname)));
+						 quote_identifier(NameStr(TupleDescAttr(fact->tupdesc, fact->column[i] - 1)->attname)));
 	return psprintf("SELECT * FROM (%s) added(%s)", deparse(level), names.data);
 }

@@ -41,7 +41,7 @@ typedef struct Ledger
 static bool
 is_measure(const WhFact *f, int column)
 {
-	AttrNumber	attno = f->ndimensions + column + 1;
+	AttrNumber	attno = f->column[column];
 
 	if (attno == f->event_time_attr)
 		return false;
@@ -75,7 +75,7 @@ prepare_negation(Ledger *ledger)
 	for (int i = 0; i < f->ncolumns; i++)
 		if (is_measure(f, i))
 		{
-			Oid			type = TupleDescAttr(f->tupdesc, f->ndimensions + i)->atttypid;
+			Oid			type = TupleDescAttr(f->tupdesc, f->column[i] - 1)->atttypid;
 			Oid			op = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString("-")),
 											  InvalidOid, type);
 
@@ -156,19 +156,21 @@ build_posting(Ledger *ledger, const Posting *posting)
 {
 	WhFactPass *pass = ledger->pass;
 	WhFact	   *f = pass->fact;
-	int			own = f->ndimensions + f->ncolumns;
 
 	heap_deform_tuple(posting->source, ledger->source_desc, pass->source_values, pass->source_isnull);
 	wh_fact_build(pass, pass->source_values + ledger->offset, pass->source_isnull + ledger->offset);
 	for (int i = 0; posting->is_reversal && i < f->ncolumns; i++)
-		if (OidIsValid(ledger->negate[i].fn_oid) && !pass->isnull[f->ndimensions + i])
-			pass->values[f->ndimensions + i] = FunctionCall1(&ledger->negate[i],
-															 pass->values[f->ndimensions + i]);
-	pass->values[own] = TimestampTzGetDatum(posting->at);
-	pass->values[own + 1] = BoolGetDatum(posting->is_reversal);
-	pass->values[own + 2] = TimestampTzGetDatum(posting->reverses);
-	pass->isnull[own] = pass->isnull[own + 1] = false;
-	pass->isnull[own + 2] = !posting->is_reversal;
+	{
+		Datum	   *value = &pass->values[f->column[i] - 1];
+
+		if (OidIsValid(ledger->negate[i].fn_oid) && !pass->isnull[f->column[i] - 1])
+			*value = FunctionCall1(&ledger->negate[i], *value);
+	}
+	pass->values[f->posted_at - 1] = TimestampTzGetDatum(posting->at);
+	pass->values[f->is_reversal - 1] = BoolGetDatum(posting->is_reversal);
+	pass->values[f->reverses_posted_at - 1] = TimestampTzGetDatum(posting->reverses);
+	pass->isnull[f->posted_at - 1] = pass->isnull[f->is_reversal - 1] = false;
+	pass->isnull[f->reverses_posted_at - 1] = !posting->is_reversal;
 }
 
 /* Bring the postings of one grain from what exists to what is wanted. */
@@ -177,7 +179,6 @@ merge_group(Ledger *ledger, WhMerge *merge)
 {
 	WhFactPass *pass = ledger->pass;
 	WhMergeSide *existing = &merge->sides[1];
-	int			own = pass->fact->ndimensions + pass->fact->ncolumns;
 	int			natts = existing->cursor->tupdesc->natts;
 	int			nwanted;
 	Posting    *wanted = wanted_postings(ledger, &merge->sides[0], &merge->sides[2], &nwanted);
@@ -195,8 +196,8 @@ merge_group(Ledger *ledger, WhMerge *merge)
 		values++;
 		isnull++;
 		for (w = 0; w < nwanted; w++)
-			if (!done[w] && wanted[w].at == DatumGetTimestampTz(values[own]) &&
-				wanted[w].is_reversal == DatumGetBool(values[own + 1]))
+			if (!done[w] && wanted[w].at == DatumGetTimestampTz(values[pass->fact->posted_at - 1]) &&
+				wanted[w].is_reversal == DatumGetBool(values[pass->fact->is_reversal - 1]))
 				break;
 		if (w == nwanted)
 		{
@@ -206,7 +207,7 @@ merge_group(Ledger *ledger, WhMerge *merge)
 		}
 		done[w] = true;
 		build_posting(ledger, &wanted[w]);
-		if (!wh_fact_same(pass, values, isnull, 1))
+		if (!wh_fact_same(pass, values, isnull))
 		{
 			wh_bulk_update(pass->writer, tid, pass->values, pass->isnull);
 			wh_fact_release(pass, values, pass->values);

@@ -143,7 +143,7 @@ static bool
 grain_is_null(const WhFact *f, const bool *source_isnull)
 {
 	for (int i = 0; i < f->ngrain; i++)
-		if (source_isnull[f->grain[i] - f->ndimensions - 1])
+		if (source_isnull[f->grain_index[i]])
 			return true;
 	return false;
 }
@@ -156,7 +156,7 @@ add_suspect(Loader *loader, const Datum *source)
 	bool		isnull[WH_MAX_KEY] = {false};
 
 	for (int i = 0; i < f->ngrain; i++)
-		values[i] = source[f->grain[i] - f->ndimensions - 1];
+		values[i] = source[f->grain_index[i]];
 	tuplestore_putvalues(loader->suspects.store, loader->suspects.tupdesc, values, isnull);
 	loader->suspects.nrows++;
 }
@@ -172,7 +172,7 @@ meets_other(Loader *loader, const Datum *source)
 
 	for (int i = 0; i < f->ngrain; i++)
 	{
-		Datum		value = source[f->grain[i] - f->ndimensions - 1];
+		Datum		value = source[f->grain_index[i]];
 		Oid			collation = TupleDescAttr(f->tupdesc, f->grain[i] - 1)->attcollation;
 
 		hash = hash_combine64(hash, DatumGetUInt64(FunctionCall2Coll(&loader->hash[i], collation, value,
@@ -246,7 +246,7 @@ merge_suspects(Loader *loader)
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < f->ncolumns; i++)
 		appendStringInfo(&sql, "%sq.%s", i ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(f->tupdesc, f->ndimensions + i)->attname)));
+						 quote_identifier(NameStr(TupleDescAttr(f->tupdesc, f->column[i] - 1)->attname)));
 	appendStringInfo(&sql, " FROM (SELECT w.*, row_number() OVER () AS wh_row FROM (%s) w) q WHERE true",
 					 pass->plan->whole_sql);
 	wh_touched_condition(&sql, "q", &loader->suspects, f->grain_name);

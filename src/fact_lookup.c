@@ -351,8 +351,8 @@ infer(WhLookup *lookup, const Datum *key)
 	memset(isnull, true, sizeof(bool) * d->ncolumns);
 	for (int i = 0; i < d->nkey; i++)
 	{
-		values[d->key[i] - 2] = key[i];
-		isnull[d->key[i] - 2] = false;
+		values[d->key_index[i]] = key[i];
+		isnull[d->key_index[i]] = false;
 	}
 	v.from = DT_NOBEGIN;
 	v.to = DT_NOEND;

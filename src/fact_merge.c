@@ -66,9 +66,9 @@ merge_group(WhFactPass *pass, WhMergeSide *wanted, WhMergeSide *existing)
 	wh_fact_build(pass, pass->source_values, pass->source_isnull);
 	if (tid == NULL)
 		wh_bulk_insert(pass->writer, pass->values, pass->isnull);
-	else if (!wh_fact_same(pass, old_values, old_isnull, 1))
+	else if (!wh_fact_same(pass, old_values, old_isnull))
 	{
-		if (f->mode == WH_FACT_APPEND && !wh_fact_same(pass, old_values, old_isnull, f->ndimensions + 1))
+		if (f->mode == WH_FACT_APPEND && !wh_fact_same_payload(pass, old_values, old_isnull))
 		{
 			wh_fact_error(pass, pass->source_values, pass->source_isnull, ERRCODE_UNIQUE_VIOLATION,
 						  "the fact has a row of this grain with another content, and its mode is append");
@@ -93,7 +93,7 @@ wh_fact_merge(WhFactPass *pass, const char *inner, const WhTouched *touched)
 
 	for (int i = 0; i < f->ngrain; i++)
 	{
-		source_grain[i] = f->grain[i] - f->ndimensions;
+		source_grain[i] = f->grain_index[i] + 1;
 		existing_grain[i] = f->grain[i] + 1;	/* ctid comes first */
 	}
 	merge->null_key = refuse_null_grain;

@@ -61,7 +61,7 @@ open_pass(WhFactPass *pass)
 	pass->source_isnull = palloc0(sizeof(bool) * width);
 	pass->query_desc = CreateTemplateTupleDesc(f->ncolumns);
 	for (int i = 0; i < f->ncolumns; i++)
-		TupleDescCopyEntry(pass->query_desc, i + 1, f->tupdesc, f->ndimensions + i + 1);
+		TupleDescCopyEntry(pass->query_desc, i + 1, f->tupdesc, f->column[i]);
 }
 
 /* Say how many lookups are to come, so that each finds its way to serve them. */

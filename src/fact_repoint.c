@@ -58,12 +58,13 @@ repoint_row(WhFactPass *pass, WhCursor *cursor, HeapTuple tuple)
 	memcpy(pass->isnull, isnull + 1, sizeof(bool) * f->tupdesc->natts);
 	wh_fact_keys(pass, values + extra, isnull + extra, pass->values, pass->isnull);
 	for (int i = 0; i < f->ndimensions; i++)
-		same &= DatumGetInt64(pass->values[i]) == DatumGetInt64(values[i + 1]);
+		same &= DatumGetInt64(pass->values[f->dimensions[i].key - 1]) ==
+			DatumGetInt64(values[f->dimensions[i].key]);
 	if (same)
 		return;
 	wh_fact_release(pass, values + 1, pass->values);
-	pass->values[f->tupdesc->natts - 1] = Int64GetDatum(pass->publish->batch_id);
-	pass->isnull[f->tupdesc->natts - 1] = false;
+	pass->values[f->batch - 1] = Int64GetDatum(pass->publish->batch_id);
+	pass->isnull[f->batch - 1] = false;
 	wh_bulk_update(pass->writer, (ItemPointer) DatumGetPointer(values[0]), pass->values, pass->isnull);
 	pass->counts->rows_repointed++;
 }

@@ -94,7 +94,7 @@ wh_fact_source_width(const WhFact *f)
 	return width;
 }
 
-/* Look up the surrogate keys of a row into values[0 .. ndimensions). */
+/* Look up the surrogate keys of a row into their places in values. */
 void
 wh_fact_keys(WhFactPass *pass, const Datum *extra, const bool *extra_isnull,
 			 Datum *values, bool *isnull)
@@ -110,9 +110,11 @@ wh_fact_keys(WhFactPass *pass, const Datum *extra, const bool *extra_isnull,
 		pass->latest = at;
 	for (int i = 0; i < f->ndimensions; i++)
 	{
-		values[i] = Int64GetDatum(wh_lookup_find(pass->lookups[i], extra + next, extra_isnull + next,
-												 at, !extra_isnull[0]));
-		isnull[i] = false;
+		int64		key = wh_lookup_find(pass->lookups[i], extra + next, extra_isnull + next,
+										 at, !extra_isnull[0]);
+
+		values[f->dimensions[i].key - 1] = Int64GetDatum(key);
+		isnull[f->dimensions[i].key - 1] = false;
 		next += f->dimensions[i].ncolumns;
 	}
 }
@@ -123,33 +125,46 @@ wh_fact_build(WhFactPass *pass, const Datum *source, const bool *source_isnull)
 {
 	WhFact	   *f = pass->fact;
 
+	memset(pass->isnull, true, sizeof(bool) * f->tupdesc->natts);
 	wh_fact_keys(pass, source + f->ncolumns, source_isnull + f->ncolumns, pass->values, pass->isnull);
-	memcpy(pass->values + f->ndimensions, source, sizeof(Datum) * f->ncolumns);
-	memcpy(pass->isnull + f->ndimensions, source_isnull, sizeof(bool) * f->ncolumns);
-	for (int i = f->ndimensions + f->ncolumns; i < f->tupdesc->natts; i++)
-		pass->isnull[i] = true;
-	pass->values[f->tupdesc->natts - 1] = Int64GetDatum(pass->publish->batch_id);
-	pass->isnull[f->tupdesc->natts - 1] = false;
+	for (int i = 0; i < f->ncolumns; i++)
+	{
+		pass->values[f->column[i] - 1] = source[i];
+		pass->isnull[f->column[i] - 1] = source_isnull[i];
+	}
+	pass->values[f->batch - 1] = Int64GetDatum(pass->publish->batch_id);
+	pass->isnull[f->batch - 1] = false;
 }
 
-/*
- * Say whether an existing row holds the same bytes as pass->values, from
- * attribute 'first' on; the batch aside.
- */
-bool
-wh_fact_same(const WhFactPass *pass, const Datum *old_values, const bool *old_isnull, AttrNumber first)
+static bool
+same_value(const WhFactPass *pass, const Datum *old_values, const bool *old_isnull, AttrNumber attno)
 {
-	TupleDesc	tupdesc = pass->fact->tupdesc;
+	Form_pg_attribute att = TupleDescAttr(pass->fact->tupdesc, attno - 1);
+	int			i = attno - 1;
 
-	for (int i = first - 1; i < tupdesc->natts - 1; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+	if (old_isnull[i] || pass->isnull[i])
+		return old_isnull[i] && pass->isnull[i];
+	return datum_image_eq(old_values[i], pass->values[i], att->attbyval, att->attlen);
+}
 
-		if (old_isnull[i] != pass->isnull[i])
+/* Say whether an existing row holds the same bytes as pass->values; the batch aside. */
+bool
+wh_fact_same(const WhFactPass *pass, const Datum *old_values, const bool *old_isnull)
+{
+	for (AttrNumber attno = 1; attno <= pass->fact->tupdesc->natts; attno++)
+		if (attno != pass->fact->batch && !TupleDescAttr(pass->fact->tupdesc, attno - 1)->attisdropped &&
+			!same_value(pass, old_values, old_isnull, attno))
 			return false;
-		if (!old_isnull[i] && !datum_image_eq(old_values[i], pass->values[i], att->attbyval, att->attlen))
+	return true;
+}
+
+/* The same for the query's columns only. */
+bool
+wh_fact_same_payload(const WhFactPass *pass, const Datum *old_values, const bool *old_isnull)
+{
+	for (int i = 0; i < pass->fact->ncolumns; i++)
+		if (!same_value(pass, old_values, old_isnull, pass->fact->column[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -161,9 +176,10 @@ wh_fact_release(WhFactPass *pass, const Datum *old_values, const Datum *new_valu
 
 	for (int i = 0; i < f->ndimensions; i++)
 	{
-		int64		key = DatumGetInt64(old_values[i]);
+		AttrNumber	attno = f->dimensions[i].key;
+		int64		key = DatumGetInt64(old_values[attno - 1]);
 
-		if (key > 0 && (new_values == NULL || DatumGetInt64(new_values[i]) != key))
+		if (key > 0 && (new_values == NULL || DatumGetInt64(new_values[attno - 1]) != key))
 			wh_inferred_release(pass->publish, f->dimensions[i].dimension_id, key);
 	}
 }

@@ -50,8 +50,9 @@ extern int	wh_fact_source_width(const WhFact *fact);
 extern void wh_fact_build(WhFactPass *pass, const Datum *source, const bool *source_isnull);
 extern void wh_fact_keys(WhFactPass *pass, const Datum *extra, const bool *extra_isnull,
 						 Datum *values, bool *isnull);
-extern bool wh_fact_same(const WhFactPass *pass, const Datum *old_values, const bool *old_isnull,
-						 AttrNumber first);
+extern bool wh_fact_same(const WhFactPass *pass, const Datum *old_values, const bool *old_isnull);
+extern bool wh_fact_same_payload(const WhFactPass *pass, const Datum *old_values,
+								 const bool *old_isnull);
 extern void wh_fact_release(WhFactPass *pass, const Datum *old_values, const Datum *new_values);
 extern void wh_fact_error(WhFactPass *pass, const Datum *source, const bool *source_isnull,
 						  int sqlerrcode, const char *message);

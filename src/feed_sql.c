@@ -24,7 +24,7 @@ wh_ingest(PG_FUNCTION_ARGS)
 	wh_feed_lock(feed->feed_id, true);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	batch_id = wh_batch_start("ingest");
+	batch_id = wh_batch_start("ingest", feed->feed_id, feed->name);
 	wh_ingest_feed(feed->feed_id, batch_id, &result);
 	if (result.changed)
 	{

@@ -142,6 +142,29 @@ ingest_work(void *arg)
 		wh_batch_forget(work->batch_id);
 }
 
+typedef struct Probe
+{
+	const WhFeed *feed;
+	bool		news;
+} Probe;
+
+static void
+probe_work(void *arg)
+{
+	Probe	   *probe = arg;
+
+	probe->news = wh_ingest_may_have_news(probe->feed);
+}
+
+/* What keeps us from looking will be reported by the ingest. */
+static bool
+may_have_news(const WhFeed *feed)
+{
+	Probe		probe = {feed, true};
+
+	return try_work(probe_work, &probe) != NULL || probe.news;
+}
+
 /* Load one feed, in a transaction of its own where that can be. */
 static void
 run_feed(WhRun *run, int64 feed_id)
@@ -153,12 +176,12 @@ run_feed(WhRun *run, int64 feed_id)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	feed = wh_feed_get(feed_id, true);
-	if (feed == NULL || feed->is_paused || !wh_ingest_may_have_news(feed))
+	if (feed == NULL || feed->is_paused || !may_have_news(feed))
 	{
 		PopActiveSnapshot();
 		return;
 	}
-	work.batch_id = wh_batch_start("ingest");
+	work.batch_id = wh_batch_start("ingest", feed->feed_id, feed->name);
 	PopActiveSnapshot();
 	next_transaction(run);
 
@@ -210,7 +233,7 @@ run_publish(WhRun *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	news = run->full_refresh || wh_publish_has_news();
 	if (news)
-		work.batch_id = wh_batch_start("publish");
+		work.batch_id = wh_batch_start("publish", 0, NULL);
 	PopActiveSnapshot();
 	if (!news)
 		return;

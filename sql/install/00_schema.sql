@@ -137,13 +137,18 @@ COMMENT ON COLUMN wh.input.content_hash IS 'hash over a lookup table''s rows whe
 CREATE TABLE wh.batch (
     batch_id bigint PRIMARY KEY DEFAULT nextval('wh.batch_id_seq'),
     kind text NOT NULL CHECK (kind IN ('ingest', 'publish')),
+    object_id bigint,
+    object text,
     state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'succeeded', 'failed')),
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz,
     backend_pid int NOT NULL DEFAULT pg_backend_pid(),
     message text
 );
+CREATE INDEX ON wh.batch (object_id, batch_id);
+CREATE INDEX ON wh.batch (batch_id) WHERE state = 'running';
 COMMENT ON TABLE wh.batch IS 'a row per batch: the ingest of one feed, or one publish';
+COMMENT ON COLUMN wh.batch.object IS 'the feed of an ingest; null for a publish';
 
 CREATE TABLE wh.batch_step (
     batch_id bigint NOT NULL REFERENCES wh.batch ON DELETE CASCADE,
