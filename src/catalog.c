@@ -351,27 +351,35 @@ wh_catalog_fact(int64 id)
 	return f;
 }
 
-/*
- * Find a dimension or fact by the name a user gave.  catalog is 'dimension' or
- * 'fact'; what says it in the error.
- */
+/* Find a dimension or fact (catalog says which) by the name a user gave; 0 = none. */
 int64
-wh_catalog_object_id(const char *catalog, const char *id_column, const char *what, const char *name)
+wh_catalog_find(const char *catalog, const char *name)
 {
 	WhObjectName object = wh_object_name(name, "mart");
 	Oid			nsp = get_namespace_oid(object.schema, true);
 	Oid			relid = OidIsValid(nsp) ? get_relname_relid(object.name, nsp) : InvalidOid;
 	WhRow		row;
-	char	   *sql = psprintf("SELECT %s FROM wh.%s WHERE relation OPERATOR(pg_catalog.=) $1",
-							   id_column, catalog);
+	char	   *sql = psprintf("SELECT %s_id FROM wh.%s WHERE relation OPERATOR(pg_catalog.=) $1",
+							   catalog, catalog);
 
 	if (!OidIsValid(relid) ||
 		!wh_catalog_row(&row, sql, 1, (Oid[]) {REGCLASSOID}, (Datum[]) {ObjectIdGetDatum(relid)}))
+		return 0;
+	return DatumGetInt64(row.values[0]);
+}
+
+/* The same; one that does not exist is an error. */
+int64
+wh_catalog_object_id(const char *catalog, const char *name)
+{
+	int64		id = wh_catalog_find(catalog, name);
+
+	if (id == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("%s \"%s\" does not exist", what, name),
+				 errmsg("%s \"%s\" does not exist", catalog, name),
 				 errhint("SELECT * FROM wh.status lists what there is.")));
-	return DatumGetInt64(row.values[0]);
+	return id;
 }
 
 /* Give what an object reads (WhInput *). */

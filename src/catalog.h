@@ -146,8 +146,8 @@ extern List *wh_catalog_dimension_ids(void);
 extern List *wh_catalog_fact_ids(void);
 extern WhDimension *wh_catalog_dimension(int64 id);
 extern WhFact *wh_catalog_fact(int64 id);
-extern int64 wh_catalog_object_id(const char *catalog, const char *id_column,
-								  const char *what, const char *name);
+extern int64 wh_catalog_find(const char *catalog, const char *name);
+extern int64 wh_catalog_object_id(const char *catalog, const char *name);
 extern List *wh_catalog_inputs(int64 object_id);
 extern void wh_catalog_input_used(int64 object_id, const WhInput *input);
 extern void wh_catalog_next_key(const WhDimension *dimension);

@@ -323,7 +323,7 @@ wh_drop_dimension(PG_FUNCTION_ARGS)
 	WhRow		row;
 
 	SPI_connect();
-	id = wh_catalog_object_id("dimension", "dimension_id", "dimension", name);
+	id = wh_catalog_object_id("dimension", name);
 	d = wh_catalog_dimension(id);
 	if (wh_catalog_row(&row, "SELECT f.relation::text FROM wh.fact_dimension fd JOIN wh.fact f USING (fact_id)"
 				   " WHERE fd.dimension_id OPERATOR(pg_catalog.=) $1 LIMIT 1",

@@ -142,8 +142,7 @@ parse_roles(FactArgs *args, Jsonb *dimensions)
 			dimension = NULL;
 		if (dimension == NULL)
 			dimensions_syntax_error(role->role);
-		role->dimension = wh_catalog_dimension(wh_catalog_object_id("dimension", "dimension_id",
-																	"dimension", dimension));
+		role->dimension = wh_catalog_dimension(wh_catalog_object_id("dimension", dimension));
 		role->key_column = key_column_of(role->role);
 		args->nroles++;
 	}
@@ -338,7 +337,7 @@ wh_drop_fact(PG_FUNCTION_ARGS)
 	WhFact	   *f;
 
 	SPI_connect();
-	id = wh_catalog_object_id("fact", "fact_id", "fact", name);
+	id = wh_catalog_object_id("fact", name);
 	f = wh_catalog_fact(id);
 	wh_definition_drop(f->relid, f->definition);
 	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",

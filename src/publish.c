@@ -143,6 +143,40 @@ wh_publish_purge(void)
 	}
 }
 
+/* Log the inferred members that facts made, and remove those that none needs. */
+static void
+settle_inferred(WhPublish *publish)
+{
+	ListCell   *lc;
+
+	foreach(lc, publish->lookups)
+	{
+		WhLookup   *lookup = lfirst(lc);
+		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+
+		counts.object_id = wh_lookup_dimension(lookup)->id;
+		counts.object = wh_lookup_dimension(lookup)->qualified;
+		counts.rows_inserted = wh_lookup_inferred(lookup);
+		if (counts.rows_inserted > 0)
+			note_step(publish, "dimension", "dimension_id", &counts);
+		wh_lookup_close(lookup);
+	}
+	CommandCounterIncrement();
+	wh_snapshot_advance();
+	foreach(lc, publish->released)
+	{
+		WhReleased *released = lfirst(lc);
+		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+
+		counts.rows_deleted = wh_inferred_clean(released->dimension_id, released);
+		if (counts.rows_deleted == 0)
+			continue;
+		counts.object_id = released->dimension_id;
+		counts.object = wh_catalog_dimension(released->dimension_id)->qualified;
+		note_step(publish, "dimension", "dimension_id", &counts);
+	}
+}
+
 static void
 publish_all(WhPublish *publish)
 {
@@ -162,16 +196,7 @@ publish_all(WhPublish *publish)
 		if (wh_fact_publish(publish, *(int64 *) lfirst(lc), &counts))
 			note_step(publish, "fact", "fact_id", &counts);
 	}
-	foreach(lc, publish->lookups)
-		wh_lookup_close(lfirst(lc));
-	CommandCounterIncrement();
-	wh_snapshot_advance();
-	foreach(lc, publish->released)
-	{
-		WhReleased *released = lfirst(lc);
-
-		(void) wh_inferred_clean(released->dimension_id, released);
-	}
+	settle_inferred(publish);
 	wh_publish_purge();
 }
 

@@ -60,8 +60,8 @@ fail_lost_batches(void)
 }
 
 /* Wait for the publish lock, or refuse to. */
-static void
-lock_publish(bool wait)
+void
+wh_lock_publish(bool wait)
 {
 	LOCKTAG		tag;
 
@@ -217,7 +217,7 @@ publish_work(void *arg)
 {
 	PublishWork *work = arg;
 
-	lock_publish(work->run->wait);
+	wh_lock_publish(work->run->wait);
 	work->steps = wh_publish(work->batch_id, work->run->full_refresh);
 	wh_batch_finish(work->batch_id, true, NULL);
 }
@@ -241,7 +241,7 @@ run_publish(WhRun *run)
 	{
 		/* the lock must be had before the snapshot is taken */
 		SPI_commit();
-		lock_publish(run->wait);
+		wh_lock_publish(run->wait);
 		(void) set_config_option("transaction_isolation", "repeatable read", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	}
@@ -259,8 +259,8 @@ run_publish(WhRun *run)
 }
 
 /* List the feeds to load: the named ones, or all. */
-static List *
-feeds_to_run(Datum names, bool all)
+List *
+wh_run_feeds(Datum names, bool all)
 {
 	List	   *ids = NIL;
 	int			n;
@@ -353,7 +353,7 @@ wh_run(PG_FUNCTION_ARGS)
 										"widgets_wh run", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(run.context);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	feed_ids = feeds_to_run(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+	feed_ids = wh_run_feeds(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
 	PopActiveSnapshot();
 	wh_run_cycle(&run, feed_ids);
 	MemoryContextSwitchTo(old);

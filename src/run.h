@@ -20,6 +20,8 @@ typedef struct WhRun
 	MemoryContext context;		/* outlives transactions */
 } WhRun;
 
+extern List *wh_run_feeds(Datum names, bool all);
+extern void wh_lock_publish(bool wait);
 extern void wh_run_cycle(WhRun *run, List *feed_ids);
 
 #endif							/* WH_RUN_H */
