@@ -18,26 +18,13 @@
 #include "catalog.h"
 #include "definition_create.h"
 #include "definition_run.h"
+#include "dimension_create.h"
 #include "spi_query.h"
 #include "time_zone.h"
 
 static const char *const reserved_names[] = {
 	"effective_from", "effective_to", "is_current", "is_inferred", "batch_id"
 };
-
-/* What wh.create_dimension was given. */
-typedef struct DimensionArgs
-{
-	WhObjectName name;
-	char	   *query;
-	char	  **keys;
-	int			nkeys;
-	Jsonb	   *scd;
-	int			default_scd;
-	char	   *history;
-	char	   *grain;
-	char	   *time_zone;
-} DimensionArgs;
 
 static void
 check_scd_type(int type, const char *of)
@@ -51,7 +38,7 @@ check_scd_type(int type, const char *of)
 
 /* Check {"column": type, ...} and give the type of a column. */
 static void
-check_scd(const DimensionArgs *args, TupleDesc columns)
+check_scd(const WhDimensionArgs *args, TupleDesc columns)
 {
 	JsonbIterator *it;
 	JsonbValue	v;
@@ -86,8 +73,9 @@ check_scd(const DimensionArgs *args, TupleDesc columns)
 	}
 }
 
-static int
-scd_type_of(const DimensionArgs *args, const char *column)
+/* Give the SCD type of a column of the query. */
+int
+wh_dimension_scd_type(const WhDimensionArgs *args, const char *column)
 {
 	JsonbValue	key,
 			   *value;
@@ -105,15 +93,16 @@ scd_type_of(const DimensionArgs *args, const char *column)
 }
 
 /* Say whether a column of the query is one of the table: times of 'query' are not. */
-static bool
-is_attribute(const DimensionArgs *args, const char *name)
+bool
+wh_dimension_is_attribute(const WhDimensionArgs *args, const char *name)
 {
 	return strcmp(args->history, "query") != 0 ||
 		(strcmp(name, "effective_from") != 0 && strcmp(name, "effective_to") != 0);
 }
 
-static void
-check_columns(const DimensionArgs *args, TupleDesc columns)
+/* Check the query's columns against the arguments. */
+void
+wh_dimension_check_columns(const WhDimensionArgs *args, TupleDesc columns)
 {
 	bool		query = strcmp(args->history, "query") == 0;
 
@@ -141,7 +130,7 @@ check_columns(const DimensionArgs *args, TupleDesc columns)
 
 /* Make the table and its indexes. */
 static Oid
-create_table(const DimensionArgs *args, TupleDesc columns)
+create_table(const WhDimensionArgs *args, TupleDesc columns)
 {
 	StringInfoData sql;
 	char	   *key_column = wh_object_name_add(&args->name, "_key");
@@ -156,14 +145,14 @@ create_table(const DimensionArgs *args, TupleDesc columns)
 	appendStringInfo(&sql, "CREATE TABLE %s (%s bigint PRIMARY KEY, ", args->name.qualified,
 					 quote_identifier(key_column));
 	for (int i = 0; i < columns->natts; i++)
-		if (is_attribute(args, NameStr(TupleDescAttr(columns, i)->attname)))
+		if (wh_dimension_is_attribute(args, NameStr(TupleDescAttr(columns, i)->attname)))
 			wh_definition_append_column(&sql, TupleDescAttr(columns, i),
 										NameStr(TupleDescAttr(columns, i)->attname));
 	for (int i = 0; i < columns->natts; i++)
 	{
 		const char *name = NameStr(TupleDescAttr(columns, i)->attname);
 
-		if (is_attribute(args, name) && scd_type_of(args, name) == WH_SCD_PREVIOUS)
+		if (wh_dimension_is_attribute(args, name) && wh_dimension_scd_type(args, name) == WH_SCD_PREVIOUS)
 		{
 			if (strlen(name) + strlen("previous_") >= NAMEDATALEN)
 				ereport(ERROR,
@@ -187,10 +176,14 @@ create_table(const DimensionArgs *args, TupleDesc columns)
 	return get_relname_relid(args->name.name, get_namespace_oid(args->name.schema, false));
 }
 
-/* Insert members -1 (unknown) and -2 (not applicable); texts say which they are. */
-static void
-insert_fixed_members(const DimensionArgs *args, TupleDesc columns)
+/* Write members -1 (unknown) and -2 (not applicable); texts say which they are. */
+void
+wh_dimension_fixed_members(const WhDimensionArgs *args, TupleDesc columns)
 {
+	char	   *key_column = wh_object_name_add(&args->name, "_key");
+
+	wh_spi_execute(psprintf("DELETE FROM %s WHERE %s < 0", args->name.qualified,
+							quote_identifier(key_column)), 0, NULL, NULL, NULL);
 	for (int key = -1; key >= -2; key--)
 	{
 		StringInfoData names,
@@ -205,7 +198,7 @@ insert_fixed_members(const DimensionArgs *args, TupleDesc columns)
 
 			for (int k = 0; k < args->nkeys; k++)
 				is_key |= strcmp(args->keys[k], NameStr(att->attname)) == 0;
-			if (is_key || att->atttypid != TEXTOID || !is_attribute(args, NameStr(att->attname)))
+			if (is_key || att->atttypid != TEXTOID || !wh_dimension_is_attribute(args, NameStr(att->attname)))
 				continue;
 			appendStringInfo(&names, ", %s", quote_identifier(NameStr(att->attname)));
 			appendStringInfoString(&values, key == -1 ? ", 'Unknown'" : ", 'Not applicable'");
@@ -213,14 +206,13 @@ insert_fixed_members(const DimensionArgs *args, TupleDesc columns)
 		wh_spi_execute(psprintf("INSERT INTO %s (%s, effective_from, effective_to, is_current, is_inferred%s)"
 								" VALUES (%d, '-infinity', 'infinity', true, false%s)",
 								args->name.qualified,
-								quote_identifier(wh_object_name_add(&args->name, "_key")),
-								names.data, key, values.data),
+								quote_identifier(key_column), names.data, key, values.data),
 					   0, NULL, NULL, NULL);
 	}
 }
 
 static int64
-insert_catalog_row(const DimensionArgs *args, Oid table, Oid view)
+insert_catalog_row(const WhDimensionArgs *args, Oid table, Oid view)
 {
 	WhRow		row;
 	Datum		key_datums[WH_MAX_KEY];
@@ -257,6 +249,18 @@ check_choice(const char *value, const char *const *choices, const char *argument
 			 errhint("%s", hint)));
 }
 
+/* Check the arguments that do not need the query. */
+void
+wh_dimension_check_args(const WhDimensionArgs *args)
+{
+	check_choice(args->history, (const char *const[]) {"auto", "query", "none", NULL}, "history",
+				 "Use 'auto', 'query' or 'none'.");
+	if (args->grain)
+		check_choice(args->grain, (const char *const[]) {"hour", "day", "week", "month", NULL},
+					 "effective_grain", "Use 'hour', 'day', 'week' or 'month'.");
+	wh_time_zone_check(args->time_zone);
+}
+
 PG_FUNCTION_INFO_V1(wh_create_dimension);
 
 /*
@@ -266,7 +270,7 @@ PG_FUNCTION_INFO_V1(wh_create_dimension);
 Datum
 wh_create_dimension(PG_FUNCTION_ARGS)
 {
-	DimensionArgs args;
+	WhDimensionArgs args;
 	Oid			view,
 				table;
 	TupleDesc	columns;
@@ -287,23 +291,18 @@ wh_create_dimension(PG_FUNCTION_ARGS)
 	args.history = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	args.grain = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	args.time_zone = text_to_cstring(PG_GETARG_TEXT_PP(7));
-	check_choice(args.history, (const char *const[]) {"auto", "query", "none", NULL}, "history",
-				 "Use 'auto', 'query' or 'none'.");
-	if (args.grain)
-		check_choice(args.grain, (const char *const[]) {"hour", "day", "week", "month", NULL},
-					 "effective_grain", "Use 'hour', 'day', 'week' or 'month'.");
-	wh_time_zone_check(args.time_zone);
+	wh_dimension_check_args(&args);
 	wh_object_name_check_free(&args.name, "");
 	wh_object_name_check_free(&args.name, "_definition");
 
 	wh_object_schema_ensure(args.name.schema);
 	view = wh_definition_view(&args.name, args.query, false);
 	columns = wh_definition_columns(view);
-	check_columns(&args, columns);
+	wh_dimension_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.keys, args.nkeys,
 							  strcmp(args.history, "auto") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	table = create_table(&args, columns);
-	insert_fixed_members(&args, columns);
+	wh_dimension_fixed_members(&args, columns);
 	id = insert_catalog_row(&args, table, view);
 	wh_definition_record_inputs(id, plan);
 	wh_definition_make_indexes(plan);

@@ -18,37 +18,13 @@
 
 #include "catalog.h"
 #include "definition_create.h"
-#include "fact_rows.h"
-#include "publish.h"
+#include "fact_create.h"
 #include "spi_query.h"
 #include "time_zone.h"
 
 static const char *const reserved_names[] = {
 	"batch_id", "posted_at", "is_reversal", "reverses_posted_at"
 };
-
-/* One entry of the argument "dimensions". */
-typedef struct RoleArg
-{
-	char	   *role;
-	char	  **columns;
-	int			ncolumns;
-	WhDimension *dimension;
-	char	   *key_column;
-} RoleArg;
-
-typedef struct FactArgs
-{
-	WhObjectName name;
-	char	   *query;
-	char	  **grain;
-	int			ngrain;
-	char	   *event_time;
-	char	   *mode;
-	char	   *time_zone;
-	RoleArg    *roles;
-	int			nroles;
-} FactArgs;
 
 static void
 dimensions_syntax_error(const char *role)
@@ -69,7 +45,7 @@ jsonb_string(const JsonbValue *v)
 
 /* Read {"dimension": name, "columns": [...]}. */
 static char *
-composite_role(JsonbContainer *object, RoleArg *role)
+composite_role(JsonbContainer *object, WhRoleArg *role)
 {
 	JsonbValue	buffer;
 	char	   *dimension = jsonb_string(getKeyJsonValueFromContainer(object, "dimension", 9, &buffer));
@@ -109,8 +85,8 @@ key_column_of(const char *role)
 }
 
 /* Read the argument "dimensions". */
-static void
-parse_roles(FactArgs *args, Jsonb *dimensions)
+void
+wh_fact_parse_roles(WhFactArgs *args, Jsonb *dimensions)
 {
 	JsonbIterator *it;
 	JsonbValue	v;
@@ -118,11 +94,11 @@ parse_roles(FactArgs *args, Jsonb *dimensions)
 
 	if (!JB_ROOT_IS_OBJECT(dimensions))
 		dimensions_syntax_error(NULL);
-	args->roles = palloc0(sizeof(RoleArg) * Max(JB_ROOT_COUNT(dimensions), 1));
+	args->roles = palloc0(sizeof(WhRoleArg) * Max(JB_ROOT_COUNT(dimensions), 1));
 	it = JsonbIteratorInit(&dimensions->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
-		RoleArg    *role = &args->roles[args->nroles];
+		WhRoleArg  *role = &args->roles[args->nroles];
 		char	   *dimension;
 
 		if (token != WJB_KEY)
@@ -150,7 +126,7 @@ parse_roles(FactArgs *args, Jsonb *dimensions)
 
 /* Check that a role's columns fit the dimension's natural key. */
 static void
-check_role(const RoleArg *role, TupleDesc columns)
+check_role(const WhRoleArg *role, TupleDesc columns)
 {
 	WhDimension *d = role->dimension;
 
@@ -179,8 +155,9 @@ check_role(const RoleArg *role, TupleDesc columns)
 	}
 }
 
-static void
-check_columns(const FactArgs *args, TupleDesc columns)
+/* Check the query's columns against the arguments. */
+void
+wh_fact_check_columns(const WhFactArgs *args, TupleDesc columns)
 {
 	AttrNumber	attno;
 
@@ -216,7 +193,7 @@ check_columns(const FactArgs *args, TupleDesc columns)
 
 /* Make the table.  Its unique index is made after the first load. */
 static Oid
-create_table(const FactArgs *args, TupleDesc columns)
+create_table(const WhFactArgs *args, TupleDesc columns)
 {
 	StringInfoData sql;
 
@@ -245,8 +222,45 @@ text_array(char *const *names, int n)
 	return PointerGetDatum(construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* Record the dimensions of a fact, over what is recorded. */
+void
+wh_fact_store_roles(const WhFactArgs *args, int64 id)
+{
+	wh_catalog_execute("DELETE FROM wh.fact_dimension WHERE fact_id OPERATOR(pg_catalog.=) $1",
+					   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
+	for (int r = 0; r < args->nroles; r++)
+	{
+		WhRoleArg  *role = &args->roles[r];
+
+		wh_catalog_execute("INSERT INTO wh.fact_dimension (fact_id, ordinal, role, columns, dimension_id, key_column)"
+					   " VALUES ($1, $2, $3, $4, $5, $6)",
+					   6, (Oid[]) {INT8OID, INT4OID, TEXTOID, TEXTARRAYOID, INT8OID, TEXTOID},
+					   (Datum[]) {Int64GetDatum(id), Int32GetDatum(r + 1), CStringGetTextDatum(role->role),
+						   text_array(role->columns, role->ncolumns), Int64GetDatum(role->dimension->id),
+					   CStringGetTextDatum(role->key_column)}, NULL);
+	}
+}
+
+/* Take the dimensions that a fact has. */
+void
+wh_fact_current_roles(WhFactArgs *args, const WhFact *f)
+{
+	args->nroles = f->ndimensions;
+	args->roles = palloc0(sizeof(WhRoleArg) * Max(f->ndimensions, 1));
+	for (int i = 0; i < f->ndimensions; i++)
+	{
+		WhRoleArg  *role = &args->roles[i];
+
+		role->role = f->dimensions[i].role;
+		role->columns = f->dimensions[i].column_name;
+		role->ncolumns = f->dimensions[i].ncolumns;
+		role->dimension = wh_catalog_dimension(f->dimensions[i].dimension_id);
+		role->key_column = NameStr(TupleDescAttr(f->tupdesc, f->dimensions[i].key - 1)->attname);
+	}
+}
+
 static int64
-insert_catalog_rows(const FactArgs *args, Oid table, Oid view)
+insert_catalog_rows(const WhFactArgs *args, Oid table, Oid view)
 {
 	WhRow		row;
 	int64		id;
@@ -259,17 +273,7 @@ insert_catalog_rows(const FactArgs *args, Oid table, Oid view)
 	CStringGetTextDatum(args->mode), CStringGetTextDatum(args->time_zone)}))
 		elog(ERROR, "could not record a fact");
 	id = DatumGetInt64(row.values[0]);
-	for (int r = 0; r < args->nroles; r++)
-	{
-		RoleArg    *role = &args->roles[r];
-
-		wh_catalog_execute("INSERT INTO wh.fact_dimension (fact_id, ordinal, role, columns, dimension_id, key_column)"
-					   " VALUES ($1, $2, $3, $4, $5, $6)",
-					   6, (Oid[]) {INT8OID, INT4OID, TEXTOID, TEXTARRAYOID, INT8OID, TEXTOID},
-					   (Datum[]) {Int64GetDatum(id), Int32GetDatum(r + 1), CStringGetTextDatum(role->role),
-						   text_array(role->columns, role->ncolumns), Int64GetDatum(role->dimension->id),
-					   CStringGetTextDatum(role->key_column)}, NULL);
-	}
+	wh_fact_store_roles(args, id);
 	return id;
 }
 
@@ -282,7 +286,7 @@ PG_FUNCTION_INFO_V1(wh_create_fact);
 Datum
 wh_create_fact(PG_FUNCTION_ARGS)
 {
-	FactArgs	args = {0};
+	WhFactArgs	args = {0};
 	Oid			view,
 				table;
 	TupleDesc	columns;
@@ -310,12 +314,12 @@ wh_create_fact(PG_FUNCTION_ARGS)
 	wh_time_zone_check(args.time_zone);
 	wh_object_name_check_free(&args.name, "");
 	wh_object_name_check_free(&args.name, "_definition");
-	parse_roles(&args, PG_GETARG_JSONB_P(4));
+	wh_fact_parse_roles(&args, PG_GETARG_JSONB_P(4));
 
 	wh_object_schema_ensure(args.name.schema);
 	view = wh_definition_view(&args.name, args.query, false);
 	columns = wh_definition_columns(view);
-	check_columns(&args, columns);
+	wh_fact_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.grain, args.ngrain,
 							  strcmp(args.mode, "ledger") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	table = create_table(&args, columns);

@@ -68,7 +68,7 @@ merge_group(WhFactPass *pass, WhMergeSide *wanted, WhMergeSide *existing)
 		wh_bulk_insert(pass->writer, pass->values, pass->isnull);
 	else if (!wh_fact_same(pass, old_values, old_isnull))
 	{
-		if (f->mode == WH_FACT_APPEND && !wh_fact_same_payload(pass, old_values, old_isnull))
+		if (f->mode == WH_FACT_APPEND && !pass->publish->overwrite && !wh_fact_same_payload(pass, old_values, old_isnull))
 		{
 			wh_fact_error(pass, pass->source_values, pass->source_isnull, ERRCODE_UNIQUE_VIOLATION,
 						  "the fact has a row of this grain with another content, and its mode is append");

@@ -202,15 +202,16 @@ publish_all(WhPublish *publish)
 
 /*
  * Bring all dimensions and facts up to date with staging; with full_refresh,
- * compute all of them anew, still writing differences only.  Logs a step per
+ * compute all of them anew, still writing differences only; with overwrite, facts
+ * of mode append take the new content of a grain.  Logs a step per
  * object that had something new, and gives these steps (WhBatchStep *) in the
  * current memory context.  The caller has the batch's row, an SPI connection
  * and a transaction, best of isolation level REPEATABLE READ.
  */
 List *
-wh_publish(int64 batch_id, bool full_refresh)
+wh_publish(int64 batch_id, bool full_refresh, bool overwrite)
 {
-	WhPublish	publish = {.batch_id = batch_id, .full_refresh = full_refresh};
+	WhPublish	publish = {.batch_id = batch_id, .full_refresh = full_refresh, .overwrite = overwrite};
 
 	publish.caller = CurrentMemoryContext;
 	publish.context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh publish",

@@ -39,6 +39,7 @@ typedef struct WhPublish
 {
 	int64		batch_id;
 	bool		full_refresh;
+	bool		overwrite;		/* a definition changed: rows of mode append change too */
 	List	   *steps;			/* of WhBatchStep, done so far */
 	List	   *changes;		/* of WhDimensionChanges */
 	List	   *lookups;		/* of WhLookup, one per dimension used by a fact */
@@ -48,7 +49,7 @@ typedef struct WhPublish
 } WhPublish;
 
 extern bool wh_publish_has_news(void);
-extern List *wh_publish(int64 batch_id, bool full_refresh);
+extern List *wh_publish(int64 batch_id, bool full_refresh, bool overwrite);
 extern void wh_publish_purge(void);
 extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
 extern void wh_snapshot_advance(void);

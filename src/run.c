@@ -218,7 +218,7 @@ publish_work(void *arg)
 	PublishWork *work = arg;
 
 	wh_lock_publish(work->run->wait);
-	work->steps = wh_publish(work->batch_id, work->run->full_refresh);
+	work->steps = wh_publish(work->batch_id, work->run->full_refresh, false);
 	wh_batch_finish(work->batch_id, true, NULL);
 }
 

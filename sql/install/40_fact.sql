@@ -23,3 +23,12 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_drop_fact';
 COMMENT ON FUNCTION wh.drop_fact(text) IS 'drops a fact, its table and its definition';
 REVOKE ALL ON FUNCTION wh.drop_fact(text) FROM PUBLIC;
+
+CREATE FUNCTION wh.alter_fact(fact text, query text DEFAULT NULL, dimensions jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE C
+SET search_path = staging, public, pg_temp
+AS 'MODULE_PATHNAME', 'wh_alter_fact';
+COMMENT ON FUNCTION wh.alter_fact(text, text, jsonb) IS
+    'changes a fact''s query or dimensions, and rebuilds it from staging';
+REVOKE ALL ON FUNCTION wh.alter_fact(text, text, jsonb) FROM PUBLIC;
