@@ -308,5 +308,6 @@ wh_csv_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignScan = end_scan;
 	routine->ExplainForeignScan = explain_scan;
 	routine->AnalyzeForeignTable = wh_csv_analyze;
+	routine->ImportForeignSchema = wh_csv_import;
 	PG_RETURN_POINTER(routine);
 }
