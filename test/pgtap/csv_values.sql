@@ -66,6 +66,8 @@ CREATE TEMP TABLE candidate AS
 WITH raw AS (
   SELECT 'number' AS kind, a_number() AS v FROM generate_series(1, 1500)
   UNION ALL SELECT 'number', (random() * 10 ^ (random() * 40 - 20))::text FROM generate_series(1, 300)
+  UNION ALL SELECT 'double', (random() * 10 ^ (random() * 60 - 30))::text FROM generate_series(1, 10000)
+  UNION ALL SELECT 'double', (2 ^ (40 + random() * 13)::int + (random() * 1000000)::bigint + pick('0.5', '0.25', '0.125', '0.375')::float8)::text || pick('', '', '0', '5', '00001') FROM generate_series(1, 3000)
   UNION ALL SELECT 'number', (random() * 10 ^ (random() * 10 - 5))::real::text FROM generate_series(1, 300)
   UNION ALL SELECT 'number', unnest(ARRAY['0', '-0', '00', '-0.0', '32767', '32768', '-32768', '-32769', '2147483647', '2147483648', '-2147483648',
     '-2147483649', '9223372036854775807', '9223372036854775808', '-9223372036854775808', '-9223372036854775809', 'NaN', 'nan', 'inf',
@@ -127,7 +129,7 @@ END $$;
 CREATE TEMP TABLE outcome AS
 SELECT t.type, s.datestyle, s.timezone, c.*
 FROM (VALUES ('smallint', '{number}'::text[], false), ('integer', '{number,bool}', false), ('bigint', '{number}', false), ('real', '{number}', false),
-  ('double precision', '{number}', false), ('numeric', '{number}', false), ('numeric(10,2)', '{number}', false), ('numeric(5,0)', '{number}', false),
+  ('double precision', '{number,double}', false), ('numeric', '{number}', false), ('numeric(10,2)', '{number}', false), ('numeric(5,0)', '{number}', false),
   ('numeric(3,5)', '{number}', false), ('numeric(5,-2)', '{number}', false), ('boolean', '{bool,number}', false), ('uuid', '{uuid,bool}', false),
   ('text', '{text,number}', false), ('varchar', '{text}', false), ('varchar(5)', '{text,number}', false), ('char(5)', '{text,bool}', false), ('"char"', '{text}', false),
   ('date', '{time,number}', true), ('timestamp', '{time,bool}', true), ('timestamp(2)', '{time}', true), ('timestamptz', '{time}', true),
