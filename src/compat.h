@@ -72,6 +72,38 @@
 #define WH_HAVE_RTE_GROUP 1
 #endif
 
+/*
+ * A path of a foreign scan without outer path and private data: 17 added an
+ * argument for pushed-down join clauses, 18 one for disabled nodes.
+ */
+#if PG_VERSION_NUM >= 180000
+#define wh_foreignscan_path(root, rel, rows, startup, total, pathkeys) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, pathkeys, \
+							(rel)->lateral_relids, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define wh_foreignscan_path(root, rel, rows, startup, total, pathkeys) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, \
+							(rel)->lateral_relids, NULL, NIL, NIL)
+#else
+#define wh_foreignscan_path(root, rel, rows, startup, total, pathkeys) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, \
+							(rel)->lateral_relids, NULL, NIL)
+#endif
+
+/* 18 moved the functions that print properties out of commands/explain.h. */
+#if PG_VERSION_NUM >= 180000
+#define WH_EXPLAIN_FORMAT_H "commands/explain_format.h"
+#else
+#define WH_EXPLAIN_FORMAT_H "commands/explain.h"
+#endif
+
+/* 18 tells vacuum_delay_point whether it is ANALYZE that waits. */
+#if PG_VERSION_NUM >= 180000
+#define wh_analyze_delay_point() vacuum_delay_point(true)
+#else
+#define wh_analyze_delay_point() vacuum_delay_point()
+#endif
+
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */
 #if PG_VERSION_NUM >= 180000
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "widgets_wh", .version = WH_VERSION)

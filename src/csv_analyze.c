@@ -42,7 +42,7 @@ acquire_rows(Relation rel, int elevel, HeapTuple *rows, int target,
 		{
 			int			slot = -1;
 
-			vacuum_delay_point();
+			wh_analyze_delay_point();
 			if (row->errors != NIL)
 			{
 				broken++;

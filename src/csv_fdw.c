@@ -25,6 +25,7 @@
 
 #include "csv_fdw.h"
 #include "csv_source.h"
+#include WH_EXPLAIN_FORMAT_H
 
 /* Files that EXPLAIN names one by one. */
 #define EXPLAIN_FILES		10
@@ -171,10 +172,9 @@ get_paths(PlannerInfo *root, RelOptInfo *baserel, Oid relid)
 		(ROW_COST + VALUE_COST * list_length(state->attnums));
 	run += state->rows * baserel->baserestrictcost.per_tuple;
 	add_path(baserel, (Path *)
-			 create_foreignscan_path(root, baserel, NULL, baserel->rows,
-									 baserel->baserestrictcost.startup,
-									 baserel->baserestrictcost.startup + run,
-									 NIL, baserel->lateral_relids, NULL, NIL));
+			 wh_foreignscan_path(root, baserel, baserel->rows,
+								 baserel->baserestrictcost.startup,
+								 baserel->baserestrictcost.startup + run, NIL));
 }
 
 static ForeignScan *
@@ -308,5 +308,6 @@ wh_csv_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignScan = end_scan;
 	routine->ExplainForeignScan = explain_scan;
 	routine->AnalyzeForeignTable = wh_csv_analyze;
+	routine->ImportForeignSchema = wh_csv_import;
 	PG_RETURN_POINTER(routine);
 }

@@ -434,7 +434,7 @@ wh_csv_file_read(WhCsvFile *file, char *buf, Size size, WhRowError *err)
 
 /*
  * Copy the checksum of the stored bytes; returns false when they have not all
- * been read.  Trailing stored bytes are read now if need be.
+ * been read.
  */
 bool
 wh_csv_file_checksum(WhCsvFile *file, uint8 *checksum)
@@ -445,11 +445,11 @@ wh_csv_file_checksum(WhCsvFile *file, uint8 *checksum)
 	return true;
 }
 
-/* Return how many stored bytes have been read. */
+/* Return how many stored bytes have been used. */
 int64
 wh_csv_file_stored_bytes(WhCsvFile *file)
 {
-	return file->stored_bytes;
+	return file->stored_bytes - (int64) (file->in_len - file->in_pos);
 }
 
 /* Close the file; its memory goes with its context. */

@@ -2,12 +2,13 @@
  * csv_parse.c
  *	  Splits one CSV record in memory into its fields, by libcsv.
  *
- * libcsv reads every quoted field, in strict mode: what follows a closing
- * quote must be a delimiter or a line end.  A field that does not begin with a
- * quote ends at the next delimiter or line end, whatever else is in it; libcsv
- * says the same, a byte at a time, so such fields are found 64 bytes at a time
- * instead.  With widgets_wh.csv_fast_split off, libcsv reads them too: the
- * tests compare both.
+ * The dialect is libcsv's.  A field that begins with a quote is read in its
+ * strict mode: what follows a closing quote must be a delimiter or a line end.
+ * Any other field ends at the next delimiter or line end, whatever else is in
+ * it.  libcsv finds that a byte at a time; fields without a quote inside are
+ * found 64 bytes at a time instead, and libcsv reads the others, and judges
+ * what is malformed.  With widgets_wh.csv_fast_split off it reads every byte:
+ * the tests compare both.
  *
  * The only user of csv.h.  Its callbacks note what they are told and call
  * nothing.  Runs in any backend; takes no locks.  libcsv's own memory is freed
@@ -382,6 +383,77 @@ start_values(WhCsvParser *parser, int n, Size room)
 	parser->text_used = 0;
 }
 
+/* Where the scan for special bytes is; kept in the parser between records. */
+typedef struct Scan
+{
+	const char *block;
+	const char *limit;
+	uint64		mask;			/* of special bytes at or behind the position */
+	bool		block_high;
+	bool		high;			/* since the record's start */
+} Scan;
+
+/* Go to the next special byte; returns limit when there is none. */
+static inline const char *
+next_special(const WhCsvParser *parser, Scan *scan)
+{
+	const char *p;
+
+	while (scan->mask == 0)
+	{
+		scan->block += BLOCK;
+		if (scan->block >= scan->limit)
+			return scan->limit;
+		scan->mask = find_special(parser, scan->block, &scan->block_high);
+		scan->high |= scan->block_high;
+	}
+	p = scan->block + pg_rightmost_one_pos64(scan->mask);
+	if (unlikely(p >= scan->limit))
+		return scan->limit;
+	scan->mask &= scan->mask - 1;
+	return p;
+}
+
+/* Look at the block at p anew. */
+static inline void
+look_at(const WhCsvParser *parser, Scan *scan, const char *p)
+{
+	scan->block = p;
+	scan->mask = find_special(parser, p, &scan->block_high);
+	scan->high |= scan->block_high;
+}
+
+/*
+ * Read the quoted field at p if the first quote in it ends it, as libcsv would.
+ * Otherwise returns false, and the scan is somewhere behind p.
+ */
+static inline bool
+read_simply_quoted(WhCsvParser *parser, Scan *scan, const char *p, int i)
+{
+	WhCsvRecord *record = &parser->record;
+	bool		lines = false;
+	const char *s;
+
+	next_special(parser, scan);	/* the opening quote */
+	while ((s = next_special(parser, scan)) < scan->limit)
+	{
+		if (*s == parser->quote)
+			break;
+		lines |= *s == '\n' || *s == '\r';
+		if (*s == '\0')
+			record->maybe_nul = true;
+	}
+	if (s + 1 >= scan->limit ||
+		(s[1] != parser->delimiter && s[1] != '\n' && s[1] != '\r'))
+		return false;
+	record->values[i].data = p + 1;
+	record->values[i].len = s - (p + 1);
+	record->values[i].quoted = true;
+	if (lines)
+		record->lines += count_lines(p, s);
+	return true;
+}
+
 /*
  * Split the record that begins at data, of which avail bytes are there and
  * WH_CSV_PADDING more can be read; at_end says that no more will come.
@@ -395,20 +467,11 @@ wh_csv_split(WhCsvParser *parser, const char *data, Size avail, bool at_end)
 {
 	WhCsvRecord *record = &parser->record;
 	bool		cut = avail > parser->max_record;
-	const char *limit = data + (cut ? parser->max_record + 1 : avail);
+	const char *const limit = data + (cut ? parser->max_record + 1 : avail);
 	const char *p = data;
-	const char *block = parser->block;
-	uint64		mask = parser->mask;
-	bool		block_high = parser->block_high;
-	bool		high;
-	bool		plainly = !wh_csv_fast_split;
-	uint32	   *ends = record->ends;
-	int			capacity = parser->capacity;
+	const char *stop = data;
+	Scan		scan;
 	int			n = 0;
-	const char	delimiter = parser->delimiter;
-	const char	quote = parser->quote;
-	WhCsvStatus status;
-	const char *stop;
 
 	if (cut)
 		at_end = false;
@@ -416,103 +479,90 @@ wh_csv_split(WhCsvParser *parser, const char *data, Size avail, bool at_end)
 	record->has_values = false;
 	record->maybe_nul = false;
 	record->lines = 1;
-	if (block != NULL && data >= block && data < block + BLOCK)
-		mask &= ~UINT64CONST(0) << (data - block);
-	else
+	scan.limit = limit;
+	scan.high = false;
+	if (parser->block != NULL && data >= parser->block && data < parser->block + BLOCK)
 	{
-		block = data;
-		mask = find_special(parser, block, &block_high);
+		scan.block = parser->block;
+		scan.mask = parser->mask & (~UINT64CONST(0) << (data - parser->block));
+		scan.high = scan.block_high = parser->block_high;
 	}
-	high = block_high;
+	else
+		look_at(parser, &scan, data);
 
+	/* Each turn reads the field at p. */
 	for (;;)
 	{
-		bool		read_by_csv = plainly || (p < limit && *p == quote);
+		bool		quoted = p < limit && *p == parser->quote;
+		bool		stored = false;
 
-		if (unlikely(n == capacity))
-		{
+		if (unlikely(n == parser->capacity))
 			grow_fields(parser);
-			ends = record->ends;
-			capacity = parser->capacity;
-		}
-		if (unlikely(read_by_csv))
+		if (unlikely(quoted || !wh_csv_fast_split))
 		{
 			if (!record->has_values)
 				start_values(parser, n, limit - data);
-			status = plainly ? read_plainly(parser, p, limit, at_end, n, &stop) :
-				read_quoted(parser, p, limit, at_end, n, &stop);
-			if (status != WH_CSV_SPLIT)
+			stored = true;
+			if (!wh_csv_fast_split || !read_simply_quoted(parser, &scan, p, n))
 			{
-				parser->block = NULL;
-				if (status == WH_CSV_AFTER_QUOTE)
-					return status;
-				if (cut)
-					return status == WH_CSV_MORE ? WH_CSV_TOO_LONG : status;
-				return at_end ? status : WH_CSV_MORE;
+				WhCsvStatus status = wh_csv_fast_split ?
+					read_quoted(parser, p, limit, at_end, n, &stop) :
+					read_plainly(parser, p, limit, at_end, n, &stop);
+
+				if (status != WH_CSV_SPLIT)
+				{
+					parser->block = NULL;
+					if (status == WH_CSV_AFTER_QUOTE)
+						return status;
+					if (cut)
+						return status == WH_CSV_MORE ? WH_CSV_TOO_LONG : status;
+					return at_end ? status : WH_CSV_MORE;
+				}
+				scan.high = true;
+				record->maybe_nul = true;
+				if (stop < limit)
+					look_at(parser, &scan, stop);
+				else
+				{
+					scan.block = limit;
+					scan.mask = 0;
+				}
 			}
-			high = true;
-			record->maybe_nul = true;
-			if (stop == limit)
-			{
-				block = NULL;
-				record->ended = false;
-				break;
-			}
-			block = stop;
-			mask = find_special(parser, block, &block_high);
 		}
+
+		/* Quotes inside of an unquoted field are data. */
 		for (;;)
 		{
-			while (mask == 0)
-			{
-				block += BLOCK;
-				if (block >= limit)
-					break;
-				mask = find_special(parser, block, &block_high);
-				high |= block_high;
-			}
-			stop = mask == 0 ? limit : block + pg_rightmost_one_pos64(mask);
-			if (unlikely(stop >= limit))
-			{
-				stop = limit;
-				break;
-			}
-			mask &= mask - 1;
-			if (*stop == delimiter || *stop == '\n' || *stop == '\r')
+			stop = next_special(parser, &scan);
+			if (stop == limit || *stop == parser->delimiter ||
+				*stop == '\n' || *stop == '\r')
 				break;
 			if (*stop == '\0')
 				record->maybe_nul = true;
 		}
-		if (unlikely(stop == limit))
+		if (unlikely(stop == limit) && !at_end)
 		{
-			if (!at_end)
-			{
-				parser->block = NULL;
-				return cut ? WH_CSV_TOO_LONG : WH_CSV_MORE;
-			}
-			block = NULL;
-			record->ended = false;
+			parser->block = NULL;
+			return cut ? WH_CSV_TOO_LONG : WH_CSV_MORE;
 		}
-		else
-			record->ended = *stop != delimiter;
-		if (record->has_values && !read_by_csv)
+		if (record->has_values && !stored)
 		{
 			record->values[n].data = p;
 			record->values[n].len = stop - p;
 			record->values[n].quoted = false;
 		}
-		if (stop == limit || record->ended)
+		record->ends[n++] = stop - data;
+		if (stop == limit || *stop != parser->delimiter)
 			break;
-		ends[n++] = stop - data;
 		p = stop + 1;
 	}
 
-	ends[n++] = stop - data;
 	record->nfields = n;
 	record->len = stop - data;
-	record->maybe_high = high;
-	parser->block = block;
-	parser->mask = mask;
-	parser->block_high = block_high;
+	record->ended = stop < limit;
+	record->maybe_high = scan.high;
+	parser->block = stop < limit ? scan.block : NULL;
+	parser->mask = scan.mask;
+	parser->block_high = scan.block_high;
 	return WH_CSV_SPLIT;
 }

@@ -11,55 +11,12 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "csv_reader.h"
-#include "csv_source.h"
-#include "value_convert.h"
-
-/* A column to convert. */
-typedef struct ScanColumn
-{
-	AttrNumber	attnum;
-	int			field;			/* -1 = metadata */
-	bool		is_line;
-	WhValueConverter *convert;
-} ScanColumn;
-
-struct WhCsvScan
-{
-	WhCsvTable *table;
-	MemoryContext context;
-	MemoryContext row_context;	/* errors of the row */
-	bool		row_context_used;
-	char	   *name;
-	WhCsvReader *reader;		/* NULL = could not be opened, or ended */
-	WhRowError	open_error;
-	bool		collect;
-	bool		lazy;
-	bool		started;		/* the header was read */
-	bool		ended;
-	bool		failed;
-	bool		split;			/* the current record has the right fields */
-	bool		checksum_known;
-	uint8		checksum[WH_CSV_CHECKSUM_LENGTH];
-
-	int			encoding;		/* of the file */
-	Oid			conversion;		/* to the database's, or invalid */
-	Size		null_len;
-	int			nfields;		/* each record must have */
-	int		   *field_of;		/* by attnum - 1; -1 = none */
-	int			ncolumns;
-	ScanColumn *columns;
-	Datum		filename;		/* for filename columns */
-	WhValueArena *arena;
-	WhSourceRow row;
-	AttrNumber	current;		/* column being converted, for messages */
-};
+#include "csv_scan.h"
 
 /* Say file, line and column of whatever is raised. */
 static void
@@ -79,8 +36,9 @@ row_error_context(void *arg)
 }
 
 /* Note an error of the row, or raise it. */
-static void
-add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode, const char *message)
+void
+wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
+				 const char *message)
 {
 	WhRowError *error;
 	MemoryContext old;
@@ -100,139 +58,6 @@ add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode, const char *messag
 	error->message = pstrdup(message);
 	scan->row.errors = lappend(scan->row.errors, error);
 	MemoryContextSwitchTo(old);
-}
-
-/* Begin the message of bytes that are wrong: their values in hexadecimal. */
-static char *
-show_bytes(const char *s, Size len, int encoding)
-{
-	StringInfoData buf;
-	int			n = Min((Size) pg_encoding_max_length(encoding), len);
-	int			i;
-
-	n = Min(n, pg_encoding_mblen(encoding, s));
-	initStringInfo(&buf);
-	for (i = 0; i < n; i++)
-		appendStringInfo(&buf, "%s0x%02x", i ? " " : "", (unsigned char) s[i]);
-	return buf.data;
-}
-
-/*
- * Bring text into the database's encoding.  The result may be in the arena.
- * Returns false and the error's message when it is no text.
- */
-static bool
-decode(WhCsvScan *scan, const char **s, Size *len, char **message)
-{
-	int			database = GetDatabaseEncoding();
-	int			source = scan->encoding;
-	const char *p;
-	int			valid;
-	char	   *out;
-	int			done;
-
-	p = memchr(*s, '\0', *len);
-	if (p != NULL)
-	{
-		*message = psprintf("invalid byte sequence for encoding \"%s\": 0x00",
-							pg_encoding_to_char(source));
-		return false;
-	}
-	valid = pg_encoding_verifymbstr(source, *s, *len);
-	if ((Size) valid != *len)
-	{
-		*message = psprintf("invalid byte sequence for encoding \"%s\": %s",
-							pg_encoding_to_char(source),
-							show_bytes(*s + valid, *len - valid, source));
-		return false;
-	}
-	if (source == database || !OidIsValid(scan->conversion))
-		return true;
-	for (p = *s; p < *s + *len && !IS_HIGHBIT_SET(*p); p++)
-		;
-	if (p == *s + *len)
-		return true;
-	out = wh_value_alloc(scan->arena, *len * MAX_CONVERSION_GROWTH + 1);
-	done = pg_do_encoding_conversion_buf(scan->conversion, source, database,
-										 (unsigned char *) unconstify(char *, *s), *len,
-										 (unsigned char *) out,
-										 *len * MAX_CONVERSION_GROWTH + 1, true);
-	if ((Size) done != *len)
-	{
-		*message = psprintf("character with byte sequence %s in encoding \"%s\" has no equivalent in encoding \"%s\"",
-							show_bytes(*s + done, *len - done, source),
-							pg_encoding_to_char(source),
-							pg_encoding_to_char(database));
-		return false;
-	}
-	*s = out;
-	*len = strlen(out);
-	return true;
-}
-
-/* Find each column's field by the header's names; returns false on error. */
-static bool
-match_header(WhCsvScan *scan, WhCsvRecord *header)
-{
-	WhCsvTable *table = scan->table;
-	char	  **names = palloc(sizeof(char *) * header->nfields);
-	bool	   *used = palloc0(sizeof(bool) * header->nfields);
-	bool		ok = true;
-	int			i,
-				k;
-
-	for (i = 0; i < header->nfields; i++)
-	{
-		Size		len;
-		bool		quoted;
-		const char *s = wh_csv_field(header, i, &len, &quoted);
-		char	   *message;
-
-		if (!decode(scan, &s, &len, &message))
-		{
-			add_error(scan, 0, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message);
-			return false;
-		}
-		names[i] = pnstrdup(s, len);
-	}
-	for (k = 0; k < table->ncolumns; k++)
-	{
-		WhCsvColumn *column = &table->columns[k];
-
-		if (column->is_filename || column->is_line)
-			continue;
-		for (i = 0; i < header->nfields; i++)
-		{
-			if (strcmp(names[i], column->name) != 0)
-				continue;
-			if (scan->field_of[column->attnum - 1] >= 0)
-			{
-				add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
-						  psprintf("column \"%s\" is more than once in the header", column->name));
-				ok = false;
-				break;
-			}
-			scan->field_of[column->attnum - 1] = i;
-			used[i] = true;
-		}
-		if (scan->field_of[column->attnum - 1] < 0)
-		{
-			add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
-					  psprintf("column \"%s\" is missing from the header", column->name));
-			ok = false;
-		}
-	}
-	for (i = 0; table->options.extra_error && i < header->nfields; i++)
-	{
-		if (!used[i])
-		{
-			add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
-					  psprintf("header has a column \"%s\" that the table lacks", names[i]));
-			ok = false;
-		}
-	}
-	scan->nfields = header->nfields;
-	return ok;
 }
 
 /* Set the row to a record or file that can't be read at all. */
@@ -280,7 +105,7 @@ start_file(WhCsvScan *scan)
 	scan->started = true;
 	if (reader == NULL)
 	{
-		add_error(scan, 0, scan->open_error.sqlerrcode, scan->open_error.message);
+		wh_csv_add_error(scan, 0, scan->open_error.sqlerrcode, scan->open_error.message);
 		return failed_row(scan);
 	}
 	for (i = 0; i < table->ncolumns; i++)
@@ -297,24 +122,24 @@ start_file(WhCsvScan *scan)
 		next = wh_csv_reader_next(reader);
 		if (next == WH_CSV_BAD || next == WH_CSV_FAILED)
 		{
-			add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
 			return failed_row(scan);
 		}
 		if (table->options.header == WH_CSV_HEADER_MATCH)
 		{
 			if (next == WH_CSV_END)
 			{
-				add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+				wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
 						  "file is empty: it has no header");
 				return failed_row(scan);
 			}
-			if (!match_header(scan, reader->record))
+			if (!wh_csv_match_header(scan, reader->record))
 				return failed_row(scan);
 		}
 	}
 	for (i = 0; i < scan->ncolumns; i++)
 	{
-		ScanColumn *column = &scan->columns[i];
+		WhCsvScanColumn *column = &scan->columns[i];
 
 		if (column->convert != NULL)
 			column->field = scan->field_of[column->attnum - 1];
@@ -340,7 +165,7 @@ wh_csv_convert(WhCsvScan *scan)
 
 	for (i = 0; i < scan->ncolumns; i++)
 	{
-		ScanColumn *column = &scan->columns[i];
+		WhCsvScanColumn *column = &scan->columns[i];
 		int			a = column->attnum - 1;
 		Size		len;
 		bool		quoted;
@@ -364,10 +189,10 @@ wh_csv_convert(WhCsvScan *scan)
 		{
 			char	   *message;
 
-			if (!decode(scan, &s, &len, &message))
+			if (!wh_csv_decode(scan, &s, &len, &message))
 			{
 				isnull[a] = true;
-				add_error(scan, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message);
+				wh_csv_add_error(scan, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message);
 				continue;
 			}
 		}
@@ -376,7 +201,7 @@ wh_csv_convert(WhCsvScan *scan)
 									   scan->collect ? &error : NULL)))
 		{
 			isnull[a] = true;
-			add_error(scan, column->attnum, error.sqlerrcode, error.message);
+			wh_csv_add_error(scan, column->attnum, error.sqlerrcode, error.message);
 		}
 	}
 	scan->current = 0;
@@ -407,10 +232,10 @@ next_row(WhCsvScan *scan)
 			return NULL;
 		case WH_CSV_BAD:
 			scan->row_context_used = true;
-			add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
 			return broken_row(scan);
 		case WH_CSV_FAILED:
-			add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
 			return failed_row(scan);
 	}
 
@@ -421,7 +246,7 @@ next_row(WhCsvScan *scan)
 	if (unlikely(reader->record->nfields != scan->nfields))
 	{
 		scan->row_context_used = true;
-		add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
 				  psprintf("record has %d fields, but %d are expected",
 						   reader->record->nfields, scan->nfields));
 		return broken_row(scan);
@@ -515,12 +340,12 @@ wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 	scan->field_of = palloc(sizeof(int) * desc->natts);
 	for (i = 0; i < desc->natts; i++)
 		scan->field_of[i] = -1;
-	scan->columns = palloc0(sizeof(ScanColumn) * table->ncolumns);
+	scan->columns = palloc0(sizeof(WhCsvScanColumn) * table->ncolumns);
 	for (i = 0; i < table->ncolumns; i++)
 	{
 		WhCsvColumn *from = &table->columns[i];
 		Form_pg_attribute att = TupleDescAttr(desc, from->attnum - 1);
-		ScanColumn *to = &scan->columns[scan->ncolumns];
+		WhCsvScanColumn *to = &scan->columns[scan->ncolumns];
 
 		if (attnums != NULL && !bms_is_member(from->attnum, attnums))
 			continue;
@@ -590,79 +415,6 @@ int64
 wh_csv_content_bytes(WhCsvScan *scan)
 {
 	return scan->reader ? scan->reader->base + (int64) scan->reader->end : 0;
-}
-
-/* Append text as a field of the file, quoted when it has to be. */
-static void
-append_field(StringInfo out, WhCsvScan *scan, const char *text)
-{
-	const WhCsvOptions *options = &scan->table->options;
-	char		special[] = {options->delimiter, options->quote, '\n', '\r', '\0'};
-	const char *p;
-
-	if (text == NULL)
-	{
-		appendStringInfoString(out, options->null_string);
-		return;
-	}
-	if (strcmp(text, options->null_string) != 0 && strpbrk(text, special) == NULL)
-	{
-		appendStringInfoString(out, text);
-		return;
-	}
-	appendStringInfoChar(out, options->quote);
-	for (p = text; *p; p++)
-	{
-		if (*p == options->quote)
-			appendStringInfoChar(out, options->quote);
-		appendStringInfoChar(out, *p);
-	}
-	appendStringInfoChar(out, options->quote);
-}
-
-/*
- * Write the current record again with some columns replaced: attnums says
- * which, replacements[attnum - 1] by what (NULL = the file's null).  All other
- * bytes stay as they are.
- *
- * Returns memory of the current context, or NULL when the record could not be
- * split into its columns, so that nobody can tell where a column's bytes are.
- */
-char *
-wh_csv_raw_without(WhCsvScan *scan, Bitmapset *attnums,
-				   const char *const *replacements, Size *len)
-{
-	WhCsvRecord *record;
-	StringInfoData out;
-	int			i,
-				a;
-	uint32		start = 0;
-
-	if (!scan->split || scan->ended)
-		return NULL;
-	record = scan->reader->record;
-	initStringInfo(&out);
-	for (i = 0; i < record->nfields; i++)
-	{
-		for (a = -1; (a = bms_next_member(attnums, a)) >= 0;)
-			if (a > 0 && a <= scan->table->desc->natts && scan->field_of[a - 1] == i)
-				break;
-		if (i > 0)
-			appendStringInfoChar(&out, scan->table->options.delimiter);
-		if (a >= 0)
-		{
-			const char *text = replacements[a - 1];
-
-			if (text != NULL)
-				text = pg_server_to_any(text, strlen(text), scan->encoding);
-			append_field(&out, scan, text);
-		}
-		else
-			appendBinaryStringInfo(&out, record->data + start, record->ends[i] - start);
-		start = record->ends[i] + 1;
-	}
-	*len = out.len;
-	return out.data;
 }
 
 /* End the scan: close the file and free everything. */
