@@ -99,12 +99,20 @@ END $$;
 
 -- Change staged rows at random, as splices do; what changed goes to changed.<feed>.
 CREATE SCHEMA changed;
+DO $$
+DECLARE h text;
+BEGIN
+  FOR h IN SELECT feed || '_history' FROM test.feed UNION ALL SELECT 'visit' LOOP
+    EXECUTE format('CREATE TABLE changed.%1$I AS SELECT * FROM st.%1$I', h);
+    EXECUTE format('CREATE TABLE changed.%2$I AS SELECT * FROM st.%1$I', h, h || ' before');
+  END LOOP;
+END $$;
 CREATE FUNCTION test.change() RETURNS void LANGUAGE plpgsql SET search_path = st, test, public AS $$
 DECLARE f text; h text;
 BEGIN
   FOR h IN SELECT feed || '_history' FROM test.feed UNION ALL SELECT 'visit' LOOP
-    EXECUTE format('DROP TABLE IF EXISTS changed.%1$I, changed.%2$I', h, h || ' before');
-    EXECUTE format('CREATE TABLE changed.%I AS SELECT * FROM st.%I', h || ' before', h);
+    EXECUTE format('DELETE FROM changed.%I', h || ' before');
+    EXECUTE format('INSERT INTO changed.%I SELECT * FROM st.%I', h || ' before', h);
   END LOOP;
   UPDATE address_history SET customer_id = rn(5) WHERE random() < 0.12;
   UPDATE address_history SET city_id = rn(4) WHERE random() < 0.1;
@@ -126,7 +134,8 @@ BEGIN
   UPDATE visit SET page = 'px' WHERE random() < 0.1;
   DELETE FROM visit WHERE random() < 0.1;
   FOR h IN SELECT feed || '_history' FROM test.feed UNION ALL SELECT 'visit' LOOP
-    EXECUTE format('CREATE TABLE changed.%1$I AS (TABLE changed.%2$I EXCEPT ALL TABLE st.%1$I) UNION ALL (TABLE st.%1$I EXCEPT ALL TABLE changed.%2$I)',
+    EXECUTE format('DELETE FROM changed.%I', h);
+    EXECUTE format('INSERT INTO changed.%1$I (TABLE changed.%2$I EXCEPT ALL TABLE st.%1$I) UNION ALL (TABLE st.%1$I EXCEPT ALL TABLE changed.%2$I)',
                    h, h || ' before');
     -- closing a version leaves no new image
     IF h <> 'visit' THEN
@@ -140,15 +149,17 @@ END $$;
 CREATE FUNCTION test.times() RETURNS SETOF timestamptz LANGUAGE sql AS $$
   SELECT '2024-01-01'::timestamptz + d * interval '12 hours' FROM generate_series(1, 33) d $$;
 
--- Run the query on the rows as of each time: key (as json), time, row.
+-- Run the query on the rows as of each time: key (as json), time, row. The query is made the
+-- body of a function, so that it is planned once.
 CREATE FUNCTION test.oracle(query text, key text[])
 RETURNS TABLE (k text, t timestamptz, r text) LANGUAGE plpgsql SET search_path = past, lk, public AS $$
-DECLARE
-  kexp text := (SELECT string_agg(format('y.%I', c), ',' ORDER BY i) FROM unnest(key) WITH ORDINALITY u(c, i));
 BEGIN
+  EXECUTE format('CREATE OR REPLACE FUNCTION test.rows_now(OUT k text, OUT r text) RETURNS SETOF record LANGUAGE plpgsql AS %L',
+    format('BEGIN RETURN QUERY SELECT jsonb_build_array(%s)::text, row(y.*)::text FROM (SELECT * FROM (%s) z) y; END',
+           (SELECT string_agg(format('y.%I', c), ',' ORDER BY i) FROM unnest(key) WITH ORDINALITY u(c, i)), query));
   FOR t IN SELECT test.times() LOOP
     PERFORM set_config('test.t', t::text, true);
-    RETURN QUERY EXECUTE format('SELECT jsonb_build_array(%s)::text, %L::timestamptz, row(y.*)::text FROM (SELECT * FROM (%s) z) y', kexp, t, query);
+    RETURN QUERY SELECT y.k, oracle.t, y.r FROM test.rows_now() y;
   END LOOP;
 END $$;
 
