@@ -1,10 +1,9 @@
 -- Feeds and screens.
 
 CREATE TABLE wh.rejected_key (
-    feed_id bigint NOT NULL,
+    feed_id bigint NOT NULL REFERENCES wh.feed ON DELETE CASCADE,
     unit_no bigint NOT NULL,
-    key text[] NOT NULL,
-    FOREIGN KEY (feed_id, unit_no) REFERENCES wh.source_unit ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
+    key text[] NOT NULL
 );
 CREATE INDEX ON wh.rejected_key (feed_id, unit_no);
 COMMENT ON TABLE wh.rejected_key IS 'keys that a snapshot does not state, because their rows were rejected: they count as unchanged';
