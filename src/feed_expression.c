@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 
 #include "feed.h"
+#include "query_plan.h"
 
 /* True for a reference to a system column or the whole row. */
 static bool
@@ -54,8 +55,8 @@ parse_one(const char *text, const char *what)
 /*
  * Analyse an expression over the columns of source (as range table entry 1) and
  * coerce it to result_type, unless that is InvalidOid.  what names it in
- * messages.  Volatile functions are refused; with immutable, all that are not
- * immutable.
+ * messages.  Functions that are volatile or read the clock, the user or
+ * settings are refused; with immutable, all that are not immutable.
  */
 Node *
 wh_feed_expression(Relation source, const char *text, Oid result_type, int32 result_typmod,
@@ -89,11 +90,7 @@ wh_feed_expression(Relation source, const char *text, Oid result_type, int32 res
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s uses a system column or a whole row: %s", what, text),
 				 errhint("Name the columns it needs.")));
-	if (contain_volatile_functions(expr))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("%s uses a volatile function: %s", what, text),
-				 errhint("It must give the same result each time it is computed.")));
+	wh_purity_check(expr, what);
 	if (immutable && contain_mutable_functions(expr))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),

@@ -204,8 +204,6 @@ ingest(WhIngest *ing)
 	memset(ing->isnull, true, sizeof(bool) * (ing->desc->natts + 3));
 
 	wh_ingest_pipe_open(ing);
-	if (ing->feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_begin(ing);
 	wh_ingest_read_source(ing);
 	if (ing->feed->load != WH_LOAD_SNAPSHOT)
 		wh_splice_finish(ing);

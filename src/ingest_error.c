@@ -251,11 +251,11 @@ count_reject(WhIngest *ing, List *errors)
 				 errhint("Nothing of this run is kept. Correct the source, or raise reject_limit with wh.alter_feed.")));
 }
 
-/* Count a record that loses against another one of its key. */
+/* Count a record that is rejected when others are known already. */
 void
-wh_ingest_count_conflict(WhIngest *ing)
+wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message)
 {
-	WhRowError	error = {0, ERRCODE_UNIQUE_VIOLATION, "another record with the same key and another payload"};
+	WhRowError	error = {0, sqlerrcode, unconstify(char *, message)};
 
 	count_reject(ing, list_make1(&error));
 }

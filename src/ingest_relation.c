@@ -167,9 +167,13 @@ wh_ingest_read_relation(WhIngest *ing)
 		if (bound)
 			appendStringInfo(&sql, " WHERE %s >= %s", quote_identifier(feed->watermark), bound);
 	}
+	if (feed->load == WH_LOAD_SNAPSHOT)
+		wh_snapshot_begin(ing);
 	wh_spi_each(sql.data, take_row, &read);
 	MemoryContextSwitchTo(ing->context);
 	wh_ingest_pipe_flush(ing);
+	if (feed->load == WH_LOAD_SNAPSHOT)
+		wh_snapshot_end(ing);
 	SPI_finish();
 	MemoryContextSwitchTo(ing->context);
 	if (read.has_highest)

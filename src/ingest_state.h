@@ -90,6 +90,7 @@ typedef struct WhIngest
 
 	/* The snapshot being read (splice_snapshot.c) */
 	TimestampTz snapshot_time;	/* DT_NOBEGIN = none */
+	bool		snapshot_mixed; /* its records have several times */
 	bool		snapshot_incomplete;	/* a rejected row had no readable key */
 	struct WhSnapshots *snapshots;
 
@@ -133,7 +134,7 @@ extern bool wh_ingest_event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *
 
 /* ingest_error.c */
 extern void wh_ingest_reject(WhIngest *ing, WhIngestRow *row);
-extern void wh_ingest_count_conflict(WhIngest *ing);
+extern void wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message);
 extern void wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 									int sqlerrcode, const char *message);
 

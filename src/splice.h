@@ -43,6 +43,7 @@ typedef struct WhStagedScan
 extern WhVersion *wh_version_make(WhIngest *ing);
 extern void wh_version_take(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
 extern void wh_version_load(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
+extern void wh_version_take_staged(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
 extern void wh_version_replace(WhIngest *ing, WhVersion *version, const WhVersion *by);
 extern int	wh_version_image_compare(WhIngest *ing, const WhVersion *a, const WhVersion *b);
 extern void wh_version_write(WhIngest *ing, WhVersion *version, TimestampTz to);

@@ -177,12 +177,17 @@ merge_key(Merge *merge)
 static void
 conflict(WhIngest *ing, WhVersion *version)
 {
+	static const char message[] = "another record with the same key and another payload comes before it";
 	bytea	   *raw = NULL;
+
+	/* One that is staged already was counted then, and its rival is now. */
+	if (!version->is_stored)
+		wh_ingest_count_reject(ing, ERRCODE_UNIQUE_VIOLATION, message);
 
 	if (!version->is_stored && ing->sort_has_raw && !version->isnull[wh_sort_raw(ing) - 1])
 		raw = DatumGetByteaPP(version->values[wh_sort_raw(ing) - 1]);
 	wh_ingest_reject_staged(ing, version->values, version->isnull, raw, ERRCODE_UNIQUE_VIOLATION,
-							"another record with the same key and another payload comes before it");
+							message);
 }
 
 /* Merge all records of one key of an append feed: the lowest in order stays. */
@@ -209,7 +214,6 @@ merge_event(Merge *merge)
 			if (order < 0)
 				swap(&merge->record, &merge->rival);
 			conflict(ing, merge->rival);
-			wh_ingest_count_conflict(ing);
 		}
 		fetch_in(merge);
 	}
@@ -244,10 +248,7 @@ merge_event(Merge *merge)
 			ing->result->counts.rows_staged++;
 		}
 		else
-		{
 			conflict(ing, merge->record);
-			wh_ingest_count_conflict(ing);
-		}
 		wh_version_write(ing, staged, DT_NOEND);
 		best = staged;
 	}
@@ -262,10 +263,7 @@ merge_event(Merge *merge)
 		if (wh_version_image_compare(ing, merge->rival, best) == 0)
 			ing->result->counts.rows_repeated++;
 		else
-		{
 			conflict(ing, merge->rival);
-			wh_ingest_count_conflict(ing);
-		}
 		fetch_in(merge);
 	}
 }

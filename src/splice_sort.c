@@ -80,6 +80,7 @@ wh_sort_begin(WhIngest *ing)
 	ADD_COLUMN(ing->ours.effective_from, TIMESTAMPTZOID);
 	ADD_COLUMN(wh_sort_major(ing), INT8OID);
 	ADD_COLUMN(wh_sort_minor(ing), INT8OID);
+	ing->sort_rows = 0;
 	ing->sort = tuplesort_begin_heap(ing->sort_desc, n, columns, operators, collations, nulls_first,
 									 maintenance_work_mem, NULL, TUPLESORT_NONE);
 	MemoryContextSwitchTo(old);
@@ -118,6 +119,13 @@ wh_splice_put(WhIngest *ing, WhIngestRow *row)
 
 	if (ing->sort == NULL)
 		wh_sort_begin(ing);
+	if (ing->feed->load == WH_LOAD_SNAPSHOT)
+	{
+		if (ing->snapshot_time == DT_NOBEGIN)
+			ing->snapshot_time = row->event_time;
+		else if (ing->snapshot_time != row->event_time)
+			ing->snapshot_mixed = true;
+	}
 	slot = ing->sort_slot;
 	if (ing->kind == WH_SOURCE_CSV)
 		major = wh_position(ing->unit_rank, row->source.low);

@@ -64,6 +64,28 @@ wh_version_load(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
 	version->is_stored = true;
 }
 
+/*
+ * Take a staged row, copied, from a sort whose major column holds the row's
+ * place: block and line.
+ */
+void
+wh_version_take_staged(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
+{
+	int64		place = DatumGetInt64(slot->tts_values[wh_sort_major(ing) - 1]);
+	MemoryContext old = MemoryContextSwitchTo(version->stored->tts_mcxt);
+	HeapTuple	tuple = heap_form_tuple(ing->desc, slot->tts_values, slot->tts_isnull);
+
+	MemoryContextSwitchTo(old);
+	ItemPointerSet(&tuple->t_self, (BlockNumber) (place >> 16), (OffsetNumber) (place & 0xFFFF));
+	ExecStoreHeapTuple(tuple, version->stored, true);
+	version->stored->tts_tid = tuple->t_self;
+	slot_getallattrs(version->stored);
+	memcpy(version->values, version->stored->tts_values, sizeof(Datum) * ing->desc->natts);
+	memcpy(version->isnull, version->stored->tts_isnull, sizeof(bool) * ing->desc->natts);
+	note_values(ing, version);
+	version->is_stored = true;
+}
+
 /* Let a staged version have the values of another one, its interval aside. */
 void
 wh_version_replace(WhIngest *ing, WhVersion *version, const WhVersion *by)
