@@ -59,7 +59,6 @@ wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bo
 	{
 		PageInit(writer->page.data, BLCKSZ, 0);
 		writer->reserve = RelationGetTargetPageFreeSpace(writer->relation, HEAP_DEFAULT_FILLFACTOR);
-		writer->strategy = GetAccessStrategy(BAS_BULKWRITE);
 	}
 	else
 	{
@@ -84,7 +83,7 @@ flush_page(WhWriter *writer)
 		return;
 	CHECK_FOR_INTERRUPTS();
 	LockRelationForExtension(writer->relation, ExclusiveLock);
-	buffer = ReadBufferExtended(writer->relation, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, writer->strategy);
+	buffer = ReadBufferExtended(writer->relation, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL);
 	UnlockRelationForExtension(writer->relation, ExclusiveLock);
 	block = BufferGetBlockNumber(buffer);
 	for (OffsetNumber i = 1; i <= writer->ntuples; i++)
@@ -272,7 +271,6 @@ wh_generator_write_end(WhWriter *writer)
 	if (writer->by_pages)
 	{
 		flush_page(writer);
-		FreeAccessStrategy(writer->strategy);
 		return;
 	}
 	flush_slots(writer);

@@ -9,7 +9,6 @@
 
 #include "access/heapam.h"
 #include "storage/block.h"
-#include "storage/buf.h"
 
 #define WH_WRITE_SLOTS 512
 
@@ -28,7 +27,6 @@ typedef struct WhWriter
 	PGAlignedBlock page;
 	int			ntuples;		/* on the page */
 	Size		reserve;		/* bytes left free on each page */
-	BufferAccessStrategy strategy;
 
 	/* By slots, when not by pages. */
 	BulkInsertState bulk;
