@@ -11,6 +11,7 @@
 #include "storage/block.h"
 
 #define WH_WRITE_SLOTS 512
+#define WH_WRITE_PAGES 16
 
 typedef struct WhWriter
 {
@@ -24,8 +25,9 @@ typedef struct WhWriter
 
 	/* By new pages. */
 	bool		by_pages;
-	PGAlignedBlock page;
-	int			ntuples;		/* on the page */
+	PGAlignedBlock *pages;
+	int			npages;			/* full ones; the next is being filled */
+	int			ntuples;		/* on that one */
 	Size		reserve;		/* bytes left free on each page */
 
 	/* By slots, when not by pages. */
