@@ -111,6 +111,13 @@
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* 16 renamed what locates a relation's file. */
+#if PG_VERSION_NUM >= 160000
+#define wh_relation_locator(relation) (&(relation)->rd_locator)
+#else
+#define wh_relation_locator(relation) (&(relation)->rd_node)
+#endif
+
 /* 17 passes the statement to reindex_relation. */
 #if PG_VERSION_NUM >= 170000
 #define wh_reindex_relation(relid) \

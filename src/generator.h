@@ -134,8 +134,8 @@ struct WhGroup
 	bool		is_linked;		/* parents of the batch, in order */
 	bool		is_loaded;
 	int64		nrows;
-	Datum	  **values;			/* [column][row] */
-	bool	  **isnull;
+	Datum	   *values;			/* [row * ncolumns + column] */
+	bool	   *isnull;			/* the same; NULL when none is */
 };
 
 /* What is asked of one call of wh.generate. */

@@ -229,7 +229,8 @@ init_columns(WhGenerator *generator, Jsonb *columns)
 	}
 	ExecStoreVirtualTuple(generator->slot);
 	generator->estate = CreateExecutorState();
-	generator->econtext = GetPerTupleExprContext(generator->estate);
+	/* Not the per-tuple context: constraints and index expressions set its tuple. */
+	generator->econtext = CreateExprContext(generator->estate);
 	generator->econtext->ecxt_scantuple = generator->slot;
 }
 

@@ -324,7 +324,8 @@ wh_generator_apply_dirt(WhGenerator *generator, WhColumn *column, WhRandom *rand
 	if (column->target >= WH_TARGET_TEXT)
 	{
 		text = wh_value_get_text(generator, column, &len);
-		if (text == NULL || len == 0)
+		/* An empty text can only become an undefined code. */
+		if (text == NULL || (len == 0 && kind != WH_DIRT_UNDEFINED_CODE))
 			return;
 	}
 	switch (kind)

@@ -10,6 +10,9 @@
 
 #include "generator_random.h"
 
+/* Up to so many ranks, tables stay in the processor's cache. */
+#define ZIPF_FEW 1024
+
 #define LN2_HIGH 6.93147180369123816490e-01
 #define LN2_LOW 1.90821492927058770002e-10
 
@@ -185,10 +188,24 @@ zipf_h_integral_inverse(const WhZipf *zipf, double x)
 	return wh_random_exp(zipf_log1p_over(t) * x);
 }
 
-/* Prepare draws of ranks 1 to n; n >= 1, exponent > 0. */
+/*
+ * Prepare draws of ranks 1 to n; n >= 1, exponent > 0.  Allocates in the
+ * current memory context.
+ */
 void
 wh_random_zipf_init(WhZipf *zipf, int64 n, double exponent)
 {
+	zipf->few.count = 0;
+	if (n <= ZIPF_FEW)
+	{
+		double	   *weights = palloc(sizeof(double) * n);
+
+		for (int k = 0; k < n; k++)
+			weights[k] = wh_random_exp(-exponent * wh_random_log(k + 1));
+		wh_random_alias_init(&zipf->few, (int) n, weights);
+		pfree(weights);
+		return;
+	}
 	zipf->n = (double) n;
 	zipf->exponent = exponent;
 	zipf->h_first = zipf_h_integral(zipf, 1.5) - 1.0;
@@ -200,6 +217,8 @@ wh_random_zipf_init(WhZipf *zipf, int64 n, double exponent)
 int64
 wh_random_zipf(const WhZipf *zipf, WhRandom *random)
 {
+	if (zipf->few.count > 0)
+		return wh_random_alias(&zipf->few, random) + 1;
 	for (;;)
 	{
 		double		u = zipf->h_last + wh_random_double(random) * (zipf->h_first - zipf->h_last);

@@ -20,16 +20,6 @@ typedef struct WhRandom
 	uint64		state;
 } WhRandom;
 
-/* Zipf's law over ranks 1 to n, by rejection-inversion. */
-typedef struct WhZipf
-{
-	double		n;
-	double		exponent;
-	double		h_first;
-	double		h_last;
-	double		shortcut;
-} WhZipf;
-
 /* A choice among count outcomes by weight, by alias tables. */
 typedef struct WhAlias
 {
@@ -37,6 +27,17 @@ typedef struct WhAlias
 	uint64	   *threshold;
 	int		   *alias;
 } WhAlias;
+
+/* Zipf's law over ranks 1 to n: few by alias tables, many by rejection-inversion. */
+typedef struct WhZipf
+{
+	WhAlias		few;			/* count 0: many */
+	double		n;
+	double		exponent;
+	double		h_first;
+	double		h_last;
+	double		shortcut;
+} WhZipf;
 
 /* Scramble 64 bits (Stafford's variant 13 of the MurmurHash3 finalizer). */
 static inline uint64

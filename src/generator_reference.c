@@ -32,13 +32,14 @@ typedef struct GroupReceiver
 	WhGenerator *generator;
 	WhGroup    *group;
 	int64		allocated;
-	uint64	   *hash;			/* of the first column, then of all */
-	uint64	   *tie;
+	bool		has_null;
+	uint64	   *hash;			/* of the first column, or the parent's key */
+	uint64	   *tie;			/* of all columns */
 } GroupReceiver;
 
-/* Return the qualified name of another table, found beside the generator's. */
-static char *
-qualify(WhGenerator *generator, const WhSpec *spec, char *name)
+/* Find another table, beside the generator's when its name is not qualified. */
+static Oid
+find_relation(WhGenerator *generator, const WhSpec *spec, char *name)
 {
 	List	   *names = stringToQualifiedNameList(name);
 	Oid			oid = InvalidOid;
@@ -52,7 +53,7 @@ qualify(WhGenerator *generator, const WhSpec *spec, char *name)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("generator of column \"%s\": relation \"%s\" does not exist", spec->column, name),
 				 errhint("Qualify its name when it is in another schema than \"%s\".", generator->name)));
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(oid)), get_rel_name(oid));
+	return oid;
 }
 
 /* Choose the row of the group for the generator's current row. */
@@ -84,8 +85,9 @@ fill_reference(WhGenerator *generator, WhColumn *column, WhRandom *random)
 	WhGroup    *group = column->group;
 	int64		row = choose(generator, group);
 
-	generator->values[column->index] = group->values[column->group_column][row];
-	generator->isnull[column->index] = group->isnull[column->group_column][row];
+	row = row * group->ncolumns + column->group_column;
+	generator->values[column->index] = group->values[row];
+	generator->isnull[column->index] = group->isnull && group->isnull[row];
 }
 
 /* Prepare kinds reference and parent. */
@@ -96,7 +98,9 @@ wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const W
 	static const char *const parent_options[] = {"relation", "column", NULL};
 	char	   *kind = wh_spec_text(spec, "kind", NULL);
 	bool		is_parent = strcmp(kind, "parent") == 0;
+	Oid			relid;
 	char	   *relation;
+	char	   *other;
 	char	   *where;
 	double		popularity;
 	WhGroup    *group;
@@ -104,7 +108,15 @@ wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const W
 	wh_spec_check_options(spec, kind, is_parent ? parent_options : reference_options);
 	if (!wh_spec_has(spec, "relation"))
 		wh_spec_error(spec, "kinds \"reference\" and \"parent\" need option \"relation\"");
-	relation = qualify(generator, spec, wh_spec_text(spec, "relation", NULL));
+	relid = find_relation(generator, spec, wh_spec_text(spec, "relation", NULL));
+	relation = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	other = wh_spec_text(spec, "column", column->name);
+	if (get_attnum(relid, other) == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("generator of column \"%s\": column \"%s\" of relation %s does not exist", column->name,
+						other, relation),
+				 errhint("Name it by option \"column\".")));
 	group = wh_generator_group(generator, is_parent ? WH_GROUP_PARENT : WH_GROUP_REFERENCE,
 							   wh_spec_text(spec, "reference", relation));
 	if (group->relation && strcmp(group->relation, relation) != 0)
@@ -122,7 +134,7 @@ wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const W
 	where = wh_spec_text(spec, "where", NULL);
 	if (where)
 		group->where = where;
-	group->columns[group->ncolumns] = wh_spec_text(spec, "column", column->name);
+	group->columns[group->ncolumns] = other;
 	group->targets[group->ncolumns] = column;
 	column->group = group;
 	column->group_column = group->ncolumns++;
@@ -143,6 +155,30 @@ hash_value(Datum value, bool isnull, int16 typlen, bool typbyval)
 	return wh_random_hash(DatumGetPointer(value), datumGetSize(value, false, typlen));
 }
 
+/* Make room for more rows. */
+static void
+grow(GroupReceiver *receiver)
+{
+	WhGroup    *group = receiver->group;
+	bool		is_first = receiver->allocated == 0;
+	Size		cells;
+
+	receiver->allocated = is_first ? 1024 : receiver->allocated * 2;
+	cells = (Size) receiver->allocated * group->ncolumns;
+	if (is_first)
+	{
+		group->values = palloc(sizeof(Datum) * cells);
+		group->isnull = palloc(sizeof(bool) * cells);
+		receiver->hash = palloc(sizeof(uint64) * receiver->allocated);
+		receiver->tie = palloc(sizeof(uint64) * receiver->allocated);
+		return;
+	}
+	group->values = repalloc_huge(group->values, sizeof(Datum) * cells);
+	group->isnull = repalloc_huge(group->isnull, sizeof(bool) * cells);
+	receiver->hash = repalloc_huge(receiver->hash, sizeof(uint64) * receiver->allocated);
+	receiver->tie = repalloc_huge(receiver->tie, sizeof(uint64) * receiver->allocated);
+}
+
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -150,41 +186,29 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	WhGroup    *group = receiver->group;
 	MemoryContext old_context = MemoryContextSwitchTo(receiver->generator->context);
 	int64		row = group->nrows;
+	uint64		tie = 0;
 
 	if (row == receiver->allocated)
-	{
-		receiver->allocated = receiver->allocated ? receiver->allocated * 2 : 1024;
-		for (int i = 0; i < group->ncolumns; i++)
-		{
-			Size		size = sizeof(Datum) * receiver->allocated;
-
-			group->values[i] = row ? repalloc_huge(group->values[i], size) : palloc(size);
-			group->isnull[i] = row ? repalloc_huge(group->isnull[i], sizeof(bool) * receiver->allocated) :
-				palloc(sizeof(bool) * receiver->allocated);
-		}
-		receiver->hash = row ? repalloc_huge(receiver->hash, sizeof(uint64) * receiver->allocated) :
-			palloc(sizeof(uint64) * receiver->allocated);
-		receiver->tie = row ? repalloc_huge(receiver->tie, sizeof(uint64) * receiver->allocated) :
-			palloc(sizeof(uint64) * receiver->allocated);
-	}
+		grow(receiver);
 	slot_getallattrs(slot);
-	receiver->tie[row] = 0;
 	for (int i = 0; i < group->ncolumns; i++)
 	{
 		WhColumn   *target = group->targets[i];
 		Datum		value = slot->tts_values[i];
+		bool		isnull = slot->tts_isnull[i];
 
-		group->isnull[i][row] = slot->tts_isnull[i];
-		if (!slot->tts_isnull[i] && target->typlen == -1)
+		if (!isnull && target->typlen == -1)
 			value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-		else if (!slot->tts_isnull[i])
+		else if (!isnull && !target->typbyval)
 			value = datumCopy(value, target->typbyval, target->typlen);
-		group->values[i][row] = value;
-		receiver->tie[row] = wh_random_mix(receiver->tie[row] +
-										   hash_value(value, slot->tts_isnull[i], target->typlen, target->typbyval));
+		group->values[row * group->ncolumns + i] = value;
+		group->isnull[row * group->ncolumns + i] = isnull;
+		receiver->has_null |= isnull;
+		tie = wh_random_mix(tie + hash_value(value, isnull, target->typlen, target->typbyval));
 		if (i == 0)
-			receiver->hash[row] = receiver->tie[row];
+			receiver->hash[row] = tie;
 	}
+	receiver->tie[row] = tie;
 	if (group->is_linked)
 		receiver->hash[row] = DatumGetInt64(slot->tts_values[group->ncolumns]);
 	group->nrows++;
@@ -230,6 +254,8 @@ sort_group(WhGenerator *generator, GroupReceiver *receiver)
 	SortItem   *items;
 	int64		kept = 0;
 	bool		is_sorted = true;
+	Datum	   *values;
+	bool	   *isnull;
 
 	for (int64 i = 1; i < group->nrows && is_sorted; i++)
 		is_sorted = receiver->hash[i - 1] < receiver->hash[i];
@@ -246,21 +272,25 @@ sort_group(WhGenerator *generator, GroupReceiver *receiver)
 	for (int64 i = 0; i < group->nrows; i++)
 		if (i == 0 || !group->is_linked || items[i].hash != items[i - 1].hash)
 			items[kept++] = items[i];
-	for (int c = 0; c < group->ncolumns; c++)
-	{
-		Datum	   *values = MemoryContextAllocHuge(generator->context, sizeof(Datum) * kept);
-		bool	   *isnull = MemoryContextAllocHuge(generator->context, sizeof(bool) * kept);
-
-		for (int64 i = 0; i < kept; i++)
+	values = MemoryContextAllocHuge(generator->context, sizeof(Datum) * kept * group->ncolumns);
+	isnull = MemoryContextAllocHuge(generator->context, sizeof(bool) * kept * group->ncolumns);
+	for (int64 i = 0; i < kept; i++)
+		for (int c = 0; c < group->ncolumns; c++)
 		{
-			values[i] = group->values[c][items[i].row];
-			isnull[i] = group->isnull[c][items[i].row];
+			WhColumn   *target = group->targets[c];
+			int64		from = items[i].row * group->ncolumns + c;
+			int64		to = i * group->ncolumns + c;
+
+			values[to] = group->values[from];
+			isnull[to] = group->isnull[from];
+			/* The frequent rows are the first: their values side by side share cache lines. */
+			if (!isnull[to] && !target->typbyval)
+				values[to] = datumCopy(values[to], false, target->typlen);
 		}
-		pfree(group->values[c]);
-		pfree(group->isnull[c]);
-		group->values[c] = values;
-		group->isnull[c] = isnull;
-	}
+	pfree(group->values);
+	pfree(group->isnull);
+	group->values = values;
+	group->isnull = isnull;
 	group->nrows = kept;
 	pfree(items);
 }
@@ -296,12 +326,13 @@ load_group(WhGenerator *generator, WhGroup *group)
 	SPIPlanPtr	plan;
 	char	   *condition = NULL;
 	char	   *key = NULL;
+	MemoryContext old_context;
 
 	group->is_loaded = true;
 	group->is_linked = group->kind == WH_GROUP_PARENT && generator->request.per_parent > 0;
 	group->nrows = 0;
-	group->values = MemoryContextAllocZero(generator->context, sizeof(Datum *) * group->ncolumns);
-	group->isnull = MemoryContextAllocZero(generator->context, sizeof(bool *) * group->ncolumns);
+	group->values = NULL;
+	group->isnull = NULL;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (group->is_linked)
@@ -352,9 +383,13 @@ load_group(WhGenerator *generator, WhGroup *group)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("nothing to link to: no row of %s can be referenced", group->relation),
 				 errhint("Generate rows of %s first.", group->relation)));
+	old_context = MemoryContextSwitchTo(generator->context);
 	sort_group(generator, &receiver);
+	if (!receiver.has_null)
+		group->isnull = NULL;
 	if (group->popularity > 0)
 		wh_random_zipf_init(&group->zipf, group->nrows, group->popularity);
+	MemoryContextSwitchTo(old_context);
 }
 
 /* Read all that the generator refers to; an error when there is nothing. */

@@ -24,9 +24,10 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
-#include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
+#include "storage/proc.h"
+#include "storage/smgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -57,9 +58,10 @@ wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bo
 	writer->check_slot = MakeSingleTupleTableSlot(generator->tupdesc, &TTSOpsVirtual);
 	if (by_pages)
 	{
-		PageInit(writer->page.data, BLCKSZ, 0);
+		writer->pages = palloc(sizeof(PGAlignedBlock) * WH_WRITE_PAGES);
+		for (int i = 0; i < WH_WRITE_PAGES; i++)
+			PageInit(writer->pages[i].data, BLCKSZ, 0);
 		writer->reserve = RelationGetTargetPageFreeSpace(writer->relation, HEAP_DEFAULT_FILLFACTOR);
-		writer->strategy = GetAccessStrategy(BAS_BULKWRITE);
 	}
 	else
 	{
@@ -72,35 +74,56 @@ wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bo
 	return writer;
 }
 
-/* Add the page at the end of the table. */
+/*
+ * Add the full pages at the end of the table.  They are written past the
+ * shared buffers, where no one can have them yet.  A checkpoint must not fall
+ * between logging and writing: it would neither replay nor sync the pages.
+ */
 static void
-flush_page(WhWriter *writer)
+flush_pages(WhWriter *writer)
 {
-	Page		page = writer->page.data;
-	Buffer		buffer;
-	BlockNumber block;
+	Relation	relation = writer->relation;
+	int			count = writer->npages + (writer->ntuples > 0 ? 1 : 0);
+	BlockNumber blocks[WH_WRITE_PAGES];
+	Page		pages[WH_WRITE_PAGES];
+	BlockNumber first;
 
-	if (writer->ntuples == 0)
+	if (count == 0)
 		return;
 	CHECK_FOR_INTERRUPTS();
-	LockRelationForExtension(writer->relation, ExclusiveLock);
-	buffer = ReadBufferExtended(writer->relation, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, writer->strategy);
-	UnlockRelationForExtension(writer->relation, ExclusiveLock);
-	block = BufferGetBlockNumber(buffer);
-	for (OffsetNumber i = 1; i <= writer->ntuples; i++)
+	LockRelationForExtension(relation, ExclusiveLock);
+	first = smgrnblocks(RelationGetSmgr(relation), MAIN_FORKNUM);
+	for (int p = 0; p < count; p++)
 	{
-		HeapTupleHeader tuple = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, i));
+		blocks[p] = first + p;
+		pages[p] = writer->pages[p].data;
+		for (OffsetNumber i = 1; i <= PageGetMaxOffsetNumber(pages[p]); i++)
+		{
+			HeapTupleHeader tuple = (HeapTupleHeader) PageGetItem(pages[p], PageGetItemId(pages[p], i));
 
-		ItemPointerSet(&tuple->t_ctid, block, i);
+			ItemPointerSet(&tuple->t_ctid, blocks[p], i);
+		}
 	}
-	START_CRIT_SECTION();
-	memcpy(BufferGetPage(buffer), page, BLCKSZ);
-	MarkBufferDirty(buffer);
-	if (RelationNeedsWAL(writer->relation))
-		log_newpage_buffer(buffer, true);
-	END_CRIT_SECTION();
-	UnlockReleaseBuffer(buffer);
-	PageInit(page, BLCKSZ, 0);
+	Assert((MyProc->delayChkptFlags & DELAY_CHKPT_START) == 0);
+	MyProc->delayChkptFlags |= DELAY_CHKPT_START;
+	PG_TRY();
+	{
+		if (RelationNeedsWAL(relation))
+			log_newpages(wh_relation_locator(relation), MAIN_FORKNUM, count, blocks, pages, true);
+		for (int p = 0; p < count; p++)
+		{
+			PageSetChecksumInplace(pages[p], blocks[p]);
+			smgrextend(RelationGetSmgr(relation), MAIN_FORKNUM, blocks[p], pages[p], false);
+			PageInit(pages[p], BLCKSZ, 0);
+		}
+	}
+	PG_FINALLY();
+	{
+		MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
+	}
+	PG_END_TRY();
+	UnlockRelationForExtension(relation, ExclusiveLock);
+	writer->npages = 0;
 	writer->ntuples = 0;
 }
 
@@ -108,14 +131,24 @@ flush_page(WhWriter *writer)
 static HeapTupleHeader
 make_room(WhWriter *writer, Size len)
 {
-	Page		page = writer->page.data;
+	Page		page = writer->pages[writer->npages].data;
 	PageHeader	header = (PageHeader) page;
 	Size		aligned = MAXALIGN(len);
 
 	if (writer->ntuples > 0 &&
 		(writer->ntuples >= MaxHeapTuplesPerPage ||
 		 header->pd_upper - header->pd_lower < (int) (aligned + sizeof(ItemIdData) + writer->reserve)))
-		flush_page(writer);
+	{
+		if (writer->npages == WH_WRITE_PAGES - 1)
+			flush_pages(writer);
+		else
+		{
+			writer->npages++;
+			writer->ntuples = 0;
+		}
+		page = writer->pages[writer->npages].data;
+		header = (PageHeader) page;
+	}
 	header->pd_lower += sizeof(ItemIdData);
 	header->pd_upper -= aligned;
 	writer->ntuples++;
@@ -193,7 +226,8 @@ flush_slots(WhWriter *writer)
 	for (int i = 0; i < writer->nslots; i++)
 	{
 		if (writer->result_rel->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuples(writer->result_rel, writer->slots[i], writer->generator->estate, false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
+			list_free(ExecInsertIndexTuples(writer->result_rel, writer->slots[i], writer->generator->estate,
+											false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
 		ExecClearTuple(writer->slots[i]);
 		ResetPerTupleExprContext(writer->generator->estate);
 	}
@@ -271,8 +305,7 @@ wh_generator_write_end(WhWriter *writer)
 	ExecDropSingleTupleTableSlot(writer->check_slot);
 	if (writer->by_pages)
 	{
-		flush_page(writer);
-		FreeAccessStrategy(writer->strategy);
+		flush_pages(writer);
 		return;
 	}
 	flush_slots(writer);
@@ -319,7 +352,8 @@ wh_generator_write_indexes(WhWriter *writer, BlockNumber first_block)
 			tuple.t_len = ItemIdGetLength(item);
 			ItemPointerSet(&tuple.t_self, block, i);
 			ExecStoreBufferHeapTuple(&tuple, slot, buffer);
-			list_free(ExecInsertIndexTuples(writer->result_rel, slot, writer->generator->estate, false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
+			list_free(ExecInsertIndexTuples(writer->result_rel, slot, writer->generator->estate,
+											false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
 			ResetPerTupleExprContext(writer->generator->estate);
 		}
 		ExecClearTuple(slot);

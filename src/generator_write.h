@@ -9,9 +9,9 @@
 
 #include "access/heapam.h"
 #include "storage/block.h"
-#include "storage/buf.h"
 
 #define WH_WRITE_SLOTS 512
+#define WH_WRITE_PAGES 16
 
 typedef struct WhWriter
 {
@@ -25,10 +25,10 @@ typedef struct WhWriter
 
 	/* By new pages. */
 	bool		by_pages;
-	PGAlignedBlock page;
-	int			ntuples;		/* on the page */
+	PGAlignedBlock *pages;
+	int			npages;			/* full ones; the next is being filled */
+	int			ntuples;		/* on that one */
 	Size		reserve;		/* bytes left free on each page */
-	BufferAccessStrategy strategy;
 
 	/* By slots, when not by pages. */
 	BulkInsertState bulk;
