@@ -47,6 +47,30 @@
 #define wh_class_ownercheck(relid, role) pg_class_ownercheck(relid, role)
 #endif
 
+/* With it, 16 moved the user to check a foreign scan or modification as. */
+#ifdef WH_HAVE_PERMINFO
+#define WH_SCAN_USER(node) ((ForeignScan *) (node)->ss.ps.plan)->checkAsUser
+#define WH_RESULT_REL_USER(rinfo, estate) ExecGetResultRelCheckAsUser(rinfo, estate)
+#else
+#define WH_SCAN_USER(node) \
+	exec_rt_fetch(((Scan *) (node)->ss.ps.plan)->scanrelid, (node)->ss.ps.state)->checkAsUser
+#define WH_RESULT_REL_USER(rinfo, estate) \
+	(exec_rt_fetch((rinfo)->ri_RangeTableIndex, estate)->checkAsUser ? \
+	 exec_rt_fetch((rinfo)->ri_RangeTableIndex, estate)->checkAsUser : GetUserId())
+#endif
+
+/* 17 added fdw_restrictinfo, 18 disabled_nodes. */
+#if PG_VERSION_NUM >= 180000
+#define WH_FOREIGN_PATH(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define WH_FOREIGN_PATH(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, NIL)
+#else
+#define WH_FOREIGN_PATH(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL)
+#endif
+
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */
 #if PG_VERSION_NUM >= 180000
 #define WH_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "widgets_wh", .version = WH_VERSION)
