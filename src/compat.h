@@ -72,24 +72,6 @@
 #define WH_HAVE_RTE_GROUP 1
 #endif
 
-/*
- * A path of a foreign scan without outer path and private data: 17 added an
- * argument for pushed-down join clauses, 18 one for disabled nodes.
- */
-#if PG_VERSION_NUM >= 180000
-#define wh_foreignscan_path(root, rel, rows, startup, total, pathkeys) \
-	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, pathkeys, \
-							(rel)->lateral_relids, NULL, NIL, NIL)
-#elif PG_VERSION_NUM >= 170000
-#define wh_foreignscan_path(root, rel, rows, startup, total, pathkeys) \
-	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, \
-							(rel)->lateral_relids, NULL, NIL, NIL)
-#else
-#define wh_foreignscan_path(root, rel, rows, startup, total, pathkeys) \
-	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, \
-							(rel)->lateral_relids, NULL, NIL)
-#endif
-
 /* 18 moved the functions that print properties out of commands/explain.h. */
 #if PG_VERSION_NUM >= 180000
 #define WH_EXPLAIN_FORMAT_H "commands/explain_format.h"
@@ -102,6 +84,30 @@
 #define wh_analyze_delay_point() vacuum_delay_point(true)
 #else
 #define wh_analyze_delay_point() vacuum_delay_point()
+#endif
+
+/* With it, 16 moved the user to check a foreign scan or modification as. */
+#ifdef WH_HAVE_PERMINFO
+#define WH_SCAN_USER(node) ((ForeignScan *) (node)->ss.ps.plan)->checkAsUser
+#define WH_RESULT_REL_USER(rinfo, estate) ExecGetResultRelCheckAsUser(rinfo, estate)
+#else
+#define WH_SCAN_USER(node) \
+	exec_rt_fetch(((Scan *) (node)->ss.ps.plan)->scanrelid, (node)->ss.ps.state)->checkAsUser
+#define WH_RESULT_REL_USER(rinfo, estate) \
+	(exec_rt_fetch((rinfo)->ri_RangeTableIndex, estate)->checkAsUser ? \
+	 exec_rt_fetch((rinfo)->ri_RangeTableIndex, estate)->checkAsUser : GetUserId())
+#endif
+
+/* 17 added fdw_restrictinfo, 18 disabled_nodes. */
+#if PG_VERSION_NUM >= 180000
+#define WH_FOREIGN_PATH(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define WH_FOREIGN_PATH(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, NIL)
+#else
+#define WH_FOREIGN_PATH(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL)
 #endif
 
 /* 18 gave PG_MODULE_MAGIC a version with name and version. */

@@ -172,9 +172,9 @@ get_paths(PlannerInfo *root, RelOptInfo *baserel, Oid relid)
 		(ROW_COST + VALUE_COST * list_length(state->attnums));
 	run += state->rows * baserel->baserestrictcost.per_tuple;
 	add_path(baserel, (Path *)
-			 wh_foreignscan_path(root, baserel, baserel->rows,
-								 baserel->baserestrictcost.startup,
-								 baserel->baserestrictcost.startup + run, NIL));
+			 WH_FOREIGN_PATH(root, baserel, baserel->rows,
+							 baserel->baserestrictcost.startup,
+							 baserel->baserestrictcost.startup + run, baserel->lateral_relids));
 }
 
 static ForeignScan *

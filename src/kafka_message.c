@@ -1,0 +1,749 @@
+/*
+ * kafka_message.c
+ *	  Turns a Kafka message into a row of its foreign table.
+ *
+ * Errors of a message are either collected in the row, all of them, or raised
+ * with topic, partition and offset as their context.
+ *
+ * Runs in backends and workers, in a transaction; takes no locks.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "json_fields.h"
+#include "kafka_message.h"
+#include "value_convert.h"
+
+/* How a column takes JSON. */
+typedef enum ColumnClass
+{
+	TAKES_SCALARS,				/* by the type's input, but objects and arrays */
+	TAKES_TEXT,					/* objects and arrays as their text, too */
+	TAKES_JSON					/* any value as JSON */
+} ColumnClass;
+
+typedef struct ColumnDecoder
+{
+	AttrNumber	attnum;
+	WhKafkaColumnKind kind;
+	ColumnClass class;
+	Oid			type;
+	int			slot;			/* its first path among the parser's */
+	WhValueConverter *converter;
+} ColumnDecoder;
+
+/* Paths of Debezium's envelope; the same again below "payload". */
+enum
+{
+	ENVELOPE_OPERATION,
+	ENVELOPE_BEFORE,
+	ENVELOPE_AFTER,
+	ENVELOPE_SOURCE,
+	ENVELOPE_SOURCE_TIME,
+	ENVELOPE_SLOTS
+};
+
+struct WhKafkaDecoder
+{
+	const WhKafkaTable *table;
+	int			ncolumns;
+	ColumnDecoder *columns;		/* of the columns that are used */
+	WhJsonFields *fields;		/* of values */
+	WhJsonValue *values;
+	WhJsonFields *key_fields;	/* of keys of deletes; NULL until needed */
+	WhJsonValue *key_values;
+	WhValueArena *arena;
+	MemoryContext row_context;	/* errors and other rare things of a row */
+
+	/* the message being decoded */
+	const WhKafkaMessage *message;
+	WhSourceRow *row;
+	bool		collect_errors;
+};
+
+/* Turn Kafka's milliseconds since 1970 into a time; DT_NOBEGIN when there is none. */
+TimestampTz
+wh_kafka_time(int64 milliseconds)
+{
+	int64		epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+	TimestampTz time;
+
+	if (milliseconds < 0 || milliseconds > PG_INT64_MAX / 1000)
+		return DT_NOBEGIN;
+	time = (milliseconds - epoch) * 1000;
+	return IS_VALID_TIMESTAMP(time) ? time : DT_NOBEGIN;
+}
+
+/* Turn a finite time into Kafka's milliseconds, rounded up. */
+int64
+wh_kafka_milliseconds(TimestampTz time)
+{
+	int64		epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+
+	return time / 1000 + (time % 1000 > 0 ? 1 : 0) + epoch;
+}
+
+/* Add the path of a column below prefixes. */
+static List *
+prefixed(const char *first, const char *second, List *path)
+{
+	List	   *result = list_copy(path);
+
+	if (second)
+		result = lcons((void *) second, result);
+	if (first)
+		result = lcons((void *) first, result);
+	return result;
+}
+
+/* List the paths that the envelope itself is read by, below first. */
+static List *
+envelope_paths(List *paths, const char *first)
+{
+	paths = lappend(paths, prefixed(first, "op", NIL));
+	paths = lappend(paths, prefixed(first, "before", NIL));
+	paths = lappend(paths, prefixed(first, "after", NIL));
+	paths = lappend(paths, prefixed(first, "source", NIL));
+	return lappend(paths, prefixed(first, "source", list_make1("ts_ms")));
+}
+
+static ColumnClass
+class_of_type(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case JSONOID:
+		case JSONBOID:
+			return TAKES_JSON;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return TAKES_TEXT;
+		default:
+			return TAKES_SCALARS;
+	}
+}
+
+/*
+ * Make a decoder for the columns in used (attribute numbers), NULL = all, in
+ * the current memory context.
+ */
+WhKafkaDecoder *
+wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
+{
+	WhKafkaDecoder *decoder = palloc0(sizeof(WhKafkaDecoder));
+	bool		debezium = table->format == WH_KAFKA_DEBEZIUM;
+	List	   *paths = NIL;
+
+	decoder->table = table;
+	decoder->columns = palloc0(sizeof(ColumnDecoder) * Max(table->natts, 1));
+	decoder->arena = wh_value_arena_create(CurrentMemoryContext);
+	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh message", ALLOCSET_SMALL_SIZES);
+	if (debezium)
+		paths = envelope_paths(envelope_paths(NIL, NULL), "payload");
+	for (int i = 0; i < table->natts; i++)
+	{
+		const WhKafkaColumn *column = &table->columns[i];
+		ColumnDecoder *decode;
+
+		if (column->kind == WH_KAFKA_DROPPED || (used && !bms_is_member(i + 1, used)))
+			continue;
+		decode = &decoder->columns[decoder->ncolumns++];
+		decode->attnum = i + 1;
+		decode->kind = column->kind;
+		decode->type = column->type;
+		decode->class = class_of_type(column->type);
+		decode->slot = list_length(paths);
+		decode->converter = wh_value_converter(column->type, column->typmod, decoder->arena);
+		if (column->kind != WH_KAFKA_FIELD)
+			continue;
+		if (debezium)
+		{
+			paths = lappend(paths, prefixed("after", NULL, column->path));
+			paths = lappend(paths, prefixed("before", NULL, column->path));
+			paths = lappend(paths, prefixed("payload", "after", column->path));
+			paths = lappend(paths, prefixed("payload", "before", column->path));
+		}
+		else
+			paths = lappend(paths, column->path);
+	}
+	if (debezium || table->format == WH_KAFKA_JSON)
+	{
+		decoder->fields = wh_json_fields_create(paths);
+		decoder->values = palloc0(sizeof(WhJsonValue) * Max(list_length(paths), 1));
+	}
+	return decoder;
+}
+
+/* Note an error of the row, or raise it. */
+static void
+add_error(WhKafkaDecoder *decoder, AttrNumber attnum, int sqlerrcode, const char *message)
+{
+	WhSourceRow *row = decoder->row;
+	MemoryContext oldcontext;
+	WhRowError *error;
+
+	if (!decoder->collect_errors)
+		ereport(ERROR,
+				errcode(sqlerrcode),
+				errmsg("%s", message),
+				attnum ? errdetail("The value is of column \"%s\".", decoder->table->columns[attnum - 1].name) : 0);
+	oldcontext = MemoryContextSwitchTo(decoder->row_context);
+	error = palloc(sizeof(WhRowError));
+	error->attnum = attnum;
+	error->sqlerrcode = sqlerrcode;
+	error->message = pstrdup(message);
+	row->errors = lappend(row->errors, error);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * Make text of the message, in UTF-8, text of the database's encoding, in the
+ * row's memory when it changes.  false = it cannot be; the error is noted.
+ */
+static bool
+to_server_encoding(WhKafkaDecoder *decoder, AttrNumber attnum, const char **text, Size *len)
+{
+	int			encoding = GetDatabaseEncoding();
+	unsigned char *buffer;
+	Oid			function;
+	int			done;
+
+	if (likely(encoding == PG_UTF8) || encoding == PG_SQL_ASCII)
+		return true;
+	function = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (OidIsValid(function))
+	{
+		Size		size = *len * MAX_CONVERSION_GROWTH + 1;
+
+		buffer = MemoryContextAlloc(decoder->row_context, size);
+		done = pg_do_encoding_conversion_buf(function, PG_UTF8, encoding, (unsigned char *) unconstify(char *, *text),
+											 *len, buffer, size, true);
+		if (done == *len)
+		{
+			*text = (char *) buffer;
+			*len = strlen((char *) buffer);
+			return true;
+		}
+	}
+	add_error(decoder, attnum, ERRCODE_UNTRANSLATABLE_CHARACTER,
+			  psprintf("text cannot be converted from UTF8 to %s", pg_encoding_to_char(encoding)));
+	return false;
+}
+
+/* Convert text in UTF-8 to a column's value. */
+static inline void
+convert(WhKafkaDecoder *decoder, ColumnDecoder *column, const char *text, Size len)
+{
+	WhSourceRow *row = decoder->row;
+	WhRowError	error;
+
+	if (!to_server_encoding(decoder, column->attnum, &text, &len))
+		return;
+	if (wh_value_convert(column->converter, text, len, &row->values[column->attnum - 1],
+						 decoder->collect_errors ? &error : NULL))
+		row->isnull[column->attnum - 1] = false;
+	else
+		add_error(decoder, column->attnum, error.sqlerrcode, error.message);
+}
+
+/* Convert a value of JSON to a column's value. */
+static inline void
+convert_json(WhKafkaDecoder *decoder, ColumnDecoder *column, const WhJsonValue *value)
+{
+	if (value->kind == WH_JSON_MISSING || value->kind == WH_JSON_NULL)
+		return;
+	if (column->class == TAKES_JSON)
+		convert(decoder, column, value->raw, value->raw_len);
+	else if (column->class == TAKES_SCALARS && value->kind >= WH_JSON_OBJECT)
+		add_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH,
+				  psprintf("a JSON %s is no value of type %s",
+						   value->kind == WH_JSON_OBJECT ? "object" : "array", format_type_be(column->type)));
+	else
+		convert(decoder, column, value->text, value->len);
+}
+
+/* Convert bytes that come without a format: keys, payloads of format text. */
+static void
+convert_bytes(WhKafkaDecoder *decoder, ColumnDecoder *column, const char *data, Size len)
+{
+	int			valid;
+
+	if (getBaseType(column->type) == BYTEAOID)
+	{
+		bytea	   *bytes = wh_value_alloc(decoder->arena, len + VARHDRSZ);
+
+		SET_VARSIZE(bytes, len + VARHDRSZ);
+		memcpy(VARDATA(bytes), data, len);
+		decoder->row->values[column->attnum - 1] = PointerGetDatum(bytes);
+		decoder->row->isnull[column->attnum - 1] = false;
+		return;
+	}
+	valid = pg_encoding_verifymbstr(PG_UTF8, data, len);
+	if (valid < len)
+		add_error(decoder, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+				  psprintf("%s at byte %d", data[valid] == '\0' ? "NUL byte" : "invalid UTF-8", valid + 1));
+	else
+		convert(decoder, column, data, len);
+}
+
+/* Append bytes as a JSON string; what is no text becomes "\x" and digits. */
+static void
+append_json_bytes(StringInfo out, const char *data, Size len)
+{
+	if (pg_encoding_verifymbstr(PG_UTF8, data, len) == len)
+		escape_json(out, pg_any_to_server(pnstrdup(data, len), len, PG_UTF8));
+	else
+	{
+		char	   *digits = palloc(len * 2 + 1);
+
+		digits[hex_encode(data, len, digits)] = '\0';
+		appendStringInfo(out, "\"\\\\x%s\"", digits);
+	}
+}
+
+/*
+ * Describe a message's headers as a JSON object of strings, in the current
+ * memory context; a name that occurs more than once has an array.  NULL = the
+ * message has none.
+ */
+char *
+wh_kafka_headers_json(const WhKafkaMessage *message)
+{
+	StringInfoData out;
+	const char *name;
+	const char *other;
+	const char *value;
+	Size		len;
+
+	if (!wh_kafka_message_header(message, 0, &name, &value, &len))
+		return NULL;
+	initStringInfo(&out);
+	for (int i = 0; wh_kafka_message_header(message, i, &name, &value, &len); i++)
+	{
+		bool		earlier = false;
+		int			count = 0;
+
+		for (int j = 0; j < i && wh_kafka_message_header(message, j, &other, &value, &len); j++)
+			earlier |= strcmp(other, name) == 0;
+		if (earlier)
+			continue;
+		appendStringInfoChar(&out, out.len == 0 ? '{' : ',');
+		append_json_bytes(&out, name, strlen(name));
+		appendStringInfoChar(&out, ':');
+		for (int j = i; wh_kafka_message_header(message, j, &other, &value, &len); j++)
+			count += strcmp(other, name) == 0;
+		if (count > 1)
+			appendStringInfoChar(&out, '[');
+		for (int j = i; wh_kafka_message_header(message, j, &other, &value, &len); j++)
+		{
+			if (strcmp(other, name) != 0)
+				continue;
+			if (j > i)
+				appendStringInfoChar(&out, ',');
+			if (value)
+				append_json_bytes(&out, value, len);
+			else
+				appendStringInfoString(&out, "null");
+		}
+		if (count > 1)
+			appendStringInfoChar(&out, ']');
+	}
+	appendStringInfoChar(&out, '}');
+	return out.data;
+}
+
+/* Set a column of an integer that is not in the message's text. */
+static void
+set_integer(WhKafkaDecoder *decoder, ColumnDecoder *column, int64 number)
+{
+	Datum	   *value = &decoder->row->values[column->attnum - 1];
+
+	if (column->type == INT8OID)
+		*value = Int64GetDatum(number);
+	else if (column->type == INT4OID && number == (int32) number)
+		*value = Int32GetDatum((int32) number);
+	else
+	{
+		char		text[32];
+
+		snprintf(text, sizeof(text), INT64_FORMAT, number);
+		convert(decoder, column, text, strlen(text));
+		return;
+	}
+	decoder->row->isnull[column->attnum - 1] = false;
+}
+
+/* Set a column of a time; nothing when there is none. */
+static void
+set_time(WhKafkaDecoder *decoder, ColumnDecoder *column, TimestampTz time)
+{
+	if (TIMESTAMP_NOT_FINITE(time))
+		return;
+	if (column->type == TIMESTAMPTZOID)
+	{
+		decoder->row->values[column->attnum - 1] = TimestampTzGetDatum(time);
+		decoder->row->isnull[column->attnum - 1] = false;
+	}
+	else
+	{
+		const char *text = timestamptz_to_str(time);
+
+		convert(decoder, column, text, strlen(text));
+	}
+}
+
+/* Set a column of the message's metadata. */
+static void
+set_metadata(WhKafkaDecoder *decoder, ColumnDecoder *column)
+{
+	const WhKafkaMessage *message = decoder->message;
+
+	switch (column->kind)
+	{
+		case WH_KAFKA_PARTITION:
+			set_integer(decoder, column, message->partition);
+			break;
+		case WH_KAFKA_OFFSET:
+			set_integer(decoder, column, message->offset);
+			break;
+		case WH_KAFKA_TIMESTAMP:
+			set_time(decoder, column, decoder->row->source_time);
+			break;
+		case WH_KAFKA_KEY:
+			if (message->key)
+				convert_bytes(decoder, column, message->key, message->key_len);
+			break;
+		case WH_KAFKA_VALUE:
+			if (message->value)
+				convert_bytes(decoder, column, message->value, message->value_len);
+			break;
+		case WH_KAFKA_HEADERS:
+			{
+				MemoryContext oldcontext = MemoryContextSwitchTo(decoder->row_context);
+				char	   *headers = wh_kafka_headers_json(message);
+
+				MemoryContextSwitchTo(oldcontext);
+				if (headers)
+					convert(decoder, column, headers, strlen(headers));
+				break;
+			}
+		default:
+			break;
+	}
+}
+
+/*
+ * Take the key columns of a delete, or of a message without them, from the
+ * message's key: the column named by key_column, else the fields of a key
+ * that is a JSON object (with Debezium also below "payload").  A query shows a
+ * delete whose key cannot be read as a row of nulls; a feed must know the key.
+ */
+static void
+decode_key(WhKafkaDecoder *decoder)
+{
+	const WhKafkaTable *table = decoder->table;
+	const WhKafkaMessage *message = decoder->message;
+	bool		debezium = table->format == WH_KAFKA_DEBEZIUM;
+
+	if (!decoder->collect_errors &&
+		(message->key == NULL || (table->key_attnum == 0 && decoder->fields == NULL)))
+		return;
+	if (message->key == NULL)
+	{
+		add_error(decoder, 0, ERRCODE_NOT_NULL_VIOLATION, "a delete without a key");
+		return;
+	}
+	if (table->key_attnum)
+	{
+		for (int i = 0; i < decoder->ncolumns; i++)
+		{
+			if (decoder->columns[i].attnum == table->key_attnum)
+				convert_bytes(decoder, &decoder->columns[i], message->key, message->key_len);
+		}
+		return;
+	}
+	if (decoder->fields == NULL)
+	{
+		add_error(decoder, 0, ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
+				  "a delete whose key belongs to no column: set option key_column");
+		return;
+	}
+	if (decoder->key_fields == NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(decoder));
+		List	   *paths = NIL;
+
+		for (int i = 0; i < decoder->ncolumns; i++)
+		{
+			List	   *path = table->columns[decoder->columns[i].attnum - 1].path;
+
+			paths = lappend(paths, path ? path : list_make1(""));
+			paths = lappend(paths, lcons("payload", list_copy(path)));
+		}
+		decoder->key_fields = wh_json_fields_create(paths);
+		decoder->key_values = palloc0(sizeof(WhJsonValue) * Max(list_length(paths), 1));
+		MemoryContextSwitchTo(oldcontext);
+	}
+	if (!wh_json_fields_parse(decoder->key_fields, message->key, message->key_len, decoder->key_values))
+	{
+		if (decoder->collect_errors)
+			add_error(decoder, 0, wh_json_fields_sqlstate(decoder->key_fields),
+					  psprintf("key of a delete: %s; set option key_column if it is a plain value",
+							   wh_json_fields_error(decoder->key_fields)));
+		return;
+	}
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		WhJsonValue *value = &decoder->key_values[i * 2];
+
+		if (decoder->columns[i].kind != WH_KAFKA_FIELD)
+			continue;
+		if (debezium && value->kind == WH_JSON_MISSING)
+			value++;
+		convert_json(decoder, &decoder->columns[i], value);
+	}
+}
+
+/* Decode a payload of format json. */
+static void
+decode_json(WhKafkaDecoder *decoder)
+{
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		ColumnDecoder *column = &decoder->columns[i];
+
+		if (column->kind != WH_KAFKA_FIELD)
+			continue;
+		if (unlikely(decoder->values[column->slot].kind == WH_JSON_MISSING) &&
+			column->attnum == decoder->table->key_attnum && decoder->message->key)
+			convert_bytes(decoder, column, decoder->message->key, decoder->message->key_len);
+		else
+			convert_json(decoder, column, &decoder->values[column->slot]);
+	}
+}
+
+/* Decode Debezium's envelope, which may stand below "payload". */
+static void
+decode_debezium(WhKafkaDecoder *decoder)
+{
+	int			below = decoder->values[ENVELOPE_OPERATION].kind == WH_JSON_MISSING ? 1 : 0;
+	const WhJsonValue *envelope = decoder->values + below * ENVELOPE_SLOTS;
+	const WhJsonValue *operation = &envelope[ENVELOPE_OPERATION];
+	const WhJsonValue *state;
+	char		op = operation->kind == WH_JSON_STRING && operation->len == 1 ? operation->text[0] : '\0';
+
+	switch (op)
+	{
+		case 'c':
+		case 'r':
+		case 'u':
+		case 'd':
+			break;
+		case 't':
+			add_error(decoder, 0, ERRCODE_FEATURE_NOT_SUPPORTED,
+					  "the source table was truncated, which cannot be taken over");
+			return;
+		default:
+			add_error(decoder, 0, ERRCODE_INVALID_TEXT_REPRESENTATION,
+					  op ? psprintf("unknown Debezium operation \"%c\"", op) : "message is not a Debezium envelope");
+			return;
+	}
+	state = &envelope[op == 'd' ? ENVELOPE_BEFORE : ENVELOPE_AFTER];
+	if (op == 'd')
+		decoder->row->tombstone = true;
+	else if (state->kind != WH_JSON_OBJECT)
+	{
+		add_error(decoder, 0, ERRCODE_INVALID_TEXT_REPRESENTATION, "a Debezium change without its row");
+		return;
+	}
+
+	/* without a replica identity there is no row before, only the message's key */
+	if (state->kind != WH_JSON_OBJECT)
+		decode_key(decoder);
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		ColumnDecoder *column = &decoder->columns[i];
+
+		switch (column->kind)
+		{
+			case WH_KAFKA_FIELD:
+				if (state->kind == WH_JSON_OBJECT)
+					convert_json(decoder, column, &decoder->values[column->slot + below * 2 + (op == 'd' ? 1 : 0)]);
+				break;
+			case WH_KAFKA_OPERATION:
+				convert_json(decoder, column, operation);
+				break;
+			case WH_KAFKA_SOURCE:
+				convert_json(decoder, column, &envelope[ENVELOPE_SOURCE]);
+				break;
+			case WH_KAFKA_SOURCE_TIME:
+				if (envelope[ENVELOPE_SOURCE_TIME].kind == WH_JSON_NUMBER)
+					set_time(decoder, column, wh_kafka_time(strtoi64(envelope[ENVELOPE_SOURCE_TIME].text, NULL, 10)));
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/*
+ * Decode a payload of format csv: one record by RFC 4180, its fields in the
+ * order of the columns.  An empty field without quotes is NULL.
+ */
+static void
+decode_csv(WhKafkaDecoder *decoder)
+{
+	const char *p = decoder->message->value;
+	const char *end = p + decoder->message->value_len;
+	char	   *buffer = MemoryContextAlloc(decoder->row_context, end - p + 1);
+	int			i = 0;
+	int			valid = pg_encoding_verifymbstr(PG_UTF8, p, end - p);
+
+	if (valid < end - p)
+	{
+		add_error(decoder, 0, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+				  psprintf("%s at byte %d", p[valid] == '\0' ? "NUL byte" : "invalid UTF-8", valid + 1));
+		return;
+	}
+	if (end > p && end[-1] == '\n')
+		end--;
+	if (end > p && end[-1] == '\r')
+		end--;
+	for (int attnum = 1; attnum <= decoder->table->natts; attnum++)
+	{
+		char	   *out = buffer;
+		bool		quoted = false;
+
+		if (decoder->table->columns[attnum - 1].kind != WH_KAFKA_FIELD)
+			continue;
+		if (p > end)
+		{
+			add_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT, "missing field");
+			return;
+		}
+		if (p < end && *p == '"')
+		{
+			quoted = true;
+			for (p++;; p++)
+			{
+				if (p == end)
+				{
+					add_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT, "quoted field without an end");
+					return;
+				}
+				if (*p == '"')
+				{
+					p++;
+					if (p == end || *p != '"')
+						break;
+				}
+				*out++ = *p;
+			}
+			if (p < end && *p != ',')
+			{
+				add_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT, "text after a closing quote");
+				return;
+			}
+		}
+		else
+		{
+			while (p < end && *p != ',')
+				*out++ = *p++;
+		}
+		p++;
+		while (i < decoder->ncolumns && decoder->columns[i].attnum < attnum)
+			i++;
+		if (i < decoder->ncolumns && decoder->columns[i].attnum == attnum && (quoted || out > buffer))
+			convert(decoder, &decoder->columns[i], buffer, out - buffer);
+	}
+	if (p <= end)
+		add_error(decoder, 0, ERRCODE_BAD_COPY_FILE_FORMAT, "more fields than columns");
+}
+
+/* Decode a payload of format text: all of it is the only field. */
+static void
+decode_text(WhKafkaDecoder *decoder)
+{
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		if (decoder->columns[i].kind == WH_KAFKA_FIELD)
+			convert_bytes(decoder, &decoder->columns[i], decoder->message->value, decoder->message->value_len);
+	}
+}
+
+/* Tell of which message an error is. */
+static void
+message_context(void *arg)
+{
+	WhKafkaDecoder *decoder = arg;
+
+	errcontext("message at topic \"%s\", partition %d, offset " INT64_FORMAT,
+			   decoder->table->topic, decoder->message->partition, decoder->message->offset);
+	if (wh_value_is_data_error(geterrcode()))
+		errhint("Condition the query on partition and offset to leave the message out; a feed keeps such messages as error events.");
+}
+
+/*
+ * Decode a message into a row, whose arrays of values and nulls the caller
+ * provides.  All else in it belongs to the decoder or the message, until the
+ * next one.  With collect_errors all errors are in the row; else the first is
+ * raised.  Columns that are not used are NULL.
+ */
+void
+wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSourceRow *row, bool collect_errors)
+{
+	ErrorContextCallback context;
+
+	if (!MemoryContextIsEmpty(decoder->row_context))
+		MemoryContextReset(decoder->row_context);
+	wh_value_arena_reset(decoder->arena);
+	decoder->message = message;
+	decoder->row = row;
+	decoder->collect_errors = collect_errors;
+	memset(row->isnull, true, decoder->table->natts);
+	row->low = message->offset;
+	row->byte_offset = -1;
+	row->source_time = wh_kafka_time(message->timestamp);
+	row->tombstone = message->value == NULL;
+	row->raw = message->value;
+	row->raw_len = message->value_len;
+	row->errors = NIL;
+
+	context.callback = message_context;
+	context.arg = decoder;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		if (decoder->columns[i].kind != WH_KAFKA_FIELD)
+			set_metadata(decoder, &decoder->columns[i]);
+	}
+	if (message->value == NULL)
+		decode_key(decoder);
+	else if (decoder->fields)
+	{
+		if (!wh_json_fields_parse(decoder->fields, message->value, message->value_len, decoder->values))
+			add_error(decoder, 0, wh_json_fields_sqlstate(decoder->fields), wh_json_fields_error(decoder->fields));
+		else if (decoder->table->format == WH_KAFKA_JSON)
+			decode_json(decoder);
+		else
+			decode_debezium(decoder);
+	}
+	else if (decoder->table->format == WH_KAFKA_CSV)
+		decode_csv(decoder);
+	else
+		decode_text(decoder);
+
+	error_context_stack = context.previous;
+}
