@@ -90,7 +90,7 @@ wh_publish_has_news(void)
 					   " OR f.last_batch_id OPERATOR(pg_catalog.>) i.used_batch_id LIMIT 1", 0, NULL, NULL))
 		return true;
 	rows = wh_catalog_rows(&n, "SELECT relation::oid, min(object_id),"
-						   " pg_catalog.encode(min(content_hash), 'hex'), bool_and(content_hash IS NOT NULL),"
+						   " min(pg_catalog.encode(content_hash, 'hex')), bool_and(content_hash IS NOT NULL),"
 						   " count(DISTINCT content_hash)"
 						   " FROM wh.input WHERE feed_id IS NULL GROUP BY relation::oid", 0, NULL, NULL);
 	for (int i = 0; i < n; i++)

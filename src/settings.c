@@ -13,6 +13,7 @@
 
 int			wh_csv_buffer_size = 256 * 1024;
 bool		wh_csv_fast_split = true;
+char	   *wh_model_options = NULL;
 
 /* Define every parameter and reserve the prefix. */
 void
@@ -34,6 +35,14 @@ wh_settings_init(void)
 							 PGC_USERSET,
 							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+	DefineCustomStringVariable(WH_SETTING_PREFIX ".model_options",
+							   "Options that a model's script reads, as JSON.",
+							   "Set by wh.create_model; to be set by hand where psql runs a script.",
+							   &wh_model_options,
+							   "{}",
+							   PGC_USERSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							   NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved(WH_SETTING_PREFIX);
 }

@@ -9,6 +9,7 @@
 
 extern int	wh_csv_buffer_size;
 extern bool wh_csv_fast_split;
+extern char *wh_model_options;
 
 extern void wh_settings_init(void);
 

@@ -1,0 +1,220 @@
+/*
+ * model.c
+ *	  wh.create_model: runs the script of a model that is installed beside the
+ *	  extension.
+ *
+ * Reads only <sharedir>/extension/widgets_wh/models/<model>/<role>.sql; names
+ * are of a-z, 0-9 and _, so no path leads out of it.  The script runs in the
+ * caller's transaction with the caller's rights.  It reads its options from
+ * the parameter widgets_wh.model_options, and declares each in a comment:
+ *
+ *	  -- option directory: where the files are
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+
+#include "settings.h"
+
+#define OPTION_MARK "-- option "
+
+static char *
+models_directory(void)
+{
+	char		share[MAXPGPATH];
+
+	get_share_path(my_exec_path, share);
+	return psprintf("%s/extension/widgets_wh/models", share);
+}
+
+static bool
+is_model_name(const char *name)
+{
+	return name[0] != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+}
+
+/* Add the roles of one model to a list such as "a (warehouse), b (operations, warehouse)". */
+static void
+append_roles(StringInfo list, const char *directory, const char *model)
+{
+	char	   *path = psprintf("%s/%s", directory, model);
+	DIR		   *dir = AllocateDir(path);
+	struct dirent *entry;
+	int			nroles = 0;
+
+	if (dir == NULL)
+		return;
+	while ((entry = ReadDir(dir, path)) != NULL)
+	{
+		int			len = strlen(entry->d_name) - strlen(".sql");
+		char	   *role = len > 0 ? pnstrdup(entry->d_name, len) : NULL;
+
+		if (role == NULL || strcmp(entry->d_name + len, ".sql") != 0 || !is_model_name(role))
+			continue;
+		if (nroles++ == 0)
+			appendStringInfo(list, "%s%s (", list->len ? ", " : "", model);
+		else
+			appendStringInfoString(list, ", ");
+		appendStringInfoString(list, role);
+	}
+	if (nroles > 0)
+		appendStringInfoChar(list, ')');
+	FreeDir(dir);
+}
+
+/* Say which models there are, with their roles. */
+static char *
+available_models(const char *directory)
+{
+	StringInfoData list;
+	DIR		   *dir = AllocateDir(directory);
+	struct dirent *entry;
+
+	initStringInfo(&list);
+	if (dir != NULL)
+	{
+		while ((entry = ReadDir(dir, directory)) != NULL)
+			if (is_model_name(entry->d_name))
+				append_roles(&list, directory, entry->d_name);
+		FreeDir(dir);
+	}
+	return list.len ? list.data : pstrdup("none");
+}
+
+/* Read a script, in the current memory context. */
+static char *
+read_script(const char *model, const char *role)
+{
+	char	   *directory = models_directory();
+	char	   *path = psprintf("%s/%s/%s.sql", directory, model, role);
+	StringInfoData text;
+	char		buffer[8192];
+	size_t		n;
+	FILE	   *file;
+
+	if (!is_model_name(model) || !is_model_name(role) || (file = AllocateFile(path, "r")) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" with role \"%s\" does not exist", model, role),
+				 errhint("Models and their roles are: %s.", available_models(directory))));
+	initStringInfo(&text);
+	while ((n = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		appendBinaryStringInfo(&text, buffer, n);
+	if (ferror(file))
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read file \"%s\": %m", path)));
+	FreeFile(file);
+	pg_verify_mbstr(PG_UTF8, text.data, text.len, false);
+	return pg_any_to_server(text.data, text.len, PG_UTF8);
+}
+
+/* Say whether the script declares an option; add all it declares to a list. */
+static bool
+script_has_option(const char *script, const char *option, StringInfo list)
+{
+	bool		found = false;
+
+	resetStringInfo(list);
+	while (script != NULL)
+	{
+		if (strncmp(script, OPTION_MARK, strlen(OPTION_MARK)) == 0)
+		{
+			const char *name = script + strlen(OPTION_MARK);
+			int			len = strcspn(name, ":\n");
+
+			if (name[len] == ':')
+			{
+				appendStringInfo(list, "%s%.*s", list->len ? ", " : "", len, name);
+				found |= len == strlen(option) && strncmp(name, option, len) == 0;
+			}
+		}
+		script = strchr(script, '\n');
+		if (script != NULL)
+			script++;
+	}
+	return found;
+}
+
+/* Refuse options that the script does not declare. */
+static void
+check_options(const char *model, const char *script, Jsonb *options)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	StringInfoData list;
+
+	if (!JB_ROOT_IS_OBJECT(options))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options must be an object, such as {\"directory\": \"/srv/shop\"}")));
+	initStringInfo(&list);
+	it = JsonbIteratorInit(&options->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		char	   *option;
+
+		if (token != WJB_KEY)
+			continue;
+		option = pnstrdup(v.val.string.val, v.val.string.len);
+		if (!script_has_option(script, option, &list))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("model \"%s\" has no option \"%s\"", model, option),
+					 list.len ? errhint("Its options are: %s.", list.data) :
+					 errhint("It has no options.")));
+		(void) JsonbIteratorNext(&it, &v, true);	/* its value is the script's matter */
+	}
+}
+
+PG_FUNCTION_INFO_V1(wh_create_model);
+
+/* wh.create_model(model, role, options) returns void */
+Datum
+wh_create_model(PG_FUNCTION_ARGS)
+{
+	char	   *model,
+			   *role,
+			   *script;
+	Jsonb	   *options;
+	int			nest;
+	int			result;
+
+	for (int i = 0; i < 3; i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("arguments of wh.create_model must not be NULL")));
+	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	role = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	options = PG_GETARG_JSONB_P(2);
+	script = read_script(model, role);
+	check_options(model, script, options);
+
+	nest = NewGUCNestLevel();
+	(void) set_config_option(WH_SETTING_PREFIX ".model_options",
+							 JsonbToCString(NULL, &options->root, VARSIZE(options)),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	/* a one-shot plan: each statement is analysed after those before it have run */
+	result = SPI_execute(script, false, 0);
+	if (result < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("could not run the script of model \"%s\": %s", model,
+						SPI_result_code_string(result)),
+				 errhint("A script must not begin or end a transaction.")));
+	SPI_finish();
+	AtEOXact_GUC(true, nest);
+	PG_RETURN_VOID();
+}
