@@ -37,6 +37,21 @@ static const char *const fixed_settings[][2] = {
 	{"jit", "off"},
 };
 
+/*
+ * A publish may use as much memory for a sort or a hash table as the making of
+ * an index may.
+ */
+static void
+raise_work_mem(void)
+{
+	char		value[32];
+
+	if (work_mem >= maintenance_work_mem)
+		return;
+	snprintf(value, sizeof(value), "%d", maintenance_work_mem);
+	(void) set_config_option("work_mem", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* Become the owner of a relation, under the fixed settings. */
 void
 wh_definition_enter(Oid relid, WhSurroundings *saved)
@@ -51,6 +66,7 @@ wh_definition_enter(Oid relid, WhSurroundings *saved)
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	raise_work_mem();
 }
 
 /* Undo wh_definition_enter; an error needs no undoing. */
@@ -115,9 +131,9 @@ wh_changed_rows(const WhInput *input)
 
 /*
  * Put the images of a feed's rows that changed since the input was last used
- * in memory, under a name.  Gives their number.
+ * in memory, under a name.  The caller unregisters the name, then ends the store.
  */
-int64
+Tuplestorestate *
 wh_changed_register(const WhInput *input, const char *name)
 {
 	Relation	rel = relation_open(input->history, AccessShareLock);
@@ -142,7 +158,7 @@ wh_changed_register(const WhInput *input, const char *name)
 		result = CreateTupleDescCopy(tupdesc);
 	wh_spi_register(name, result, store, nrows);
 	relation_close(rel, NoLock);
-	return nrows;
+	return store;
 }
 
 /* Give a hash over a lookup table's rows, whatever their order, as hex text. */

@@ -7,6 +7,8 @@
 
 #include "widgets_wh.h"
 
+#include "utils/tuplestore.h"
+
 #include "catalog.h"
 
 /* What to put back. */
@@ -19,7 +21,7 @@ typedef struct WhSurroundings
 
 extern void wh_definition_enter(Oid relid, WhSurroundings *saved);
 extern void wh_definition_leave(const WhSurroundings *saved);
-extern int64 wh_changed_register(const WhInput *input, const char *name);
+extern Tuplestorestate *wh_changed_register(const WhInput *input, const char *name);
 extern bool wh_changed_first_block(const WhInput *input, int64 *block);
 extern double wh_changed_rows(const WhInput *input);
 extern char *wh_lookup_hash(Oid relid);

@@ -291,10 +291,10 @@ existing_sql(WhDimension *d, const WhTouched *touched)
 static void
 run_as_of(DimensionPass *pass, const WhTouched *touched)
 {
-	const char *rows_sql = wh_points_register(pass->plan, touched == NULL);
+	WhPoints   *points = wh_points_register(pass->plan, touched == NULL);
 
-	run_pass(pass, rows_sql, existing_sql(pass->dimension, touched));
-	wh_points_unregister();
+	run_pass(pass, points->rows_sql, existing_sql(pass->dimension, touched));
+	wh_points_unregister(points);
 }
 
 /* Compute everything, or what the changed inputs touch. */
@@ -308,6 +308,8 @@ run_passes(DimensionPass *pass, List *changed, bool whole)
 
 	if (set == NULL || set->whole)
 	{
+		if (set)
+			wh_touched_end(set);
 		if (as_of)
 			run_as_of(pass, NULL);
 		else
@@ -332,6 +334,7 @@ run_passes(DimensionPass *pass, List *changed, bool whole)
 			wh_snapshot_advance();
 		}
 	}
+	wh_touched_end(set);
 }
 
 static void

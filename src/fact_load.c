@@ -326,10 +326,12 @@ wh_fact_load(WhFactPass *pass)
 
 	/* several rows of a grain: take all of them out, and merge these grains */
 	prepare_suspects(&loader);
+	tuplestore_end(loader.suspects.store);
 	take_repeats(&loader);
 	pass->writer = wh_bulk_open(f->relid, false);
 	delete_suspects(&loader);
 	merge_suspects(&loader);
+	tuplestore_end(loader.suspects.store);
 	pass->counts->rows_inserted += pass->writer->inserted - pass->writer->deleted;
 	wh_bulk_close(pass->writer);
 	wh_snapshot_advance();
@@ -388,5 +390,6 @@ wh_fact_append(WhFactPass *pass, const char *inner)
 	table_close(loader.rel, NoLock);
 	seen_destroy(loader.seen);
 	merge_suspects(&loader);
+	tuplestore_end(loader.suspects.store);
 	return true;
 }

@@ -107,13 +107,15 @@ compute(WhFactPass *pass, List *changed, bool whole)
 
 	if (set == NULL || set->whole)
 	{
+		if (set)
+			wh_touched_end(set);
 		expect_rows(pass, 1e9);
 		if (ledger)
 		{
-			const char *sql = wh_points_register(plan, true);
+			WhPoints   *points = wh_points_register(plan, true);
 
-			wh_fact_merge_ledger(pass, sql, NULL);
-			wh_points_unregister();
+			wh_fact_merge_ledger(pass, points->rows_sql, NULL);
+			wh_points_unregister(points);
 		}
 		else
 			wh_fact_merge(pass, plan->whole_sql, NULL);
@@ -127,10 +129,10 @@ compute(WhFactPass *pass, List *changed, bool whole)
 		expect_rows(pass, touched->nrows);
 		if (ledger)
 		{
-			const char *sql = wh_points_register(plan, false);
+			WhPoints   *points = wh_points_register(plan, false);
 
-			wh_fact_merge_ledger(pass, sql, touched);
-			wh_points_unregister();
+			wh_fact_merge_ledger(pass, points->rows_sql, touched);
+			wh_points_unregister(points);
 		}
 		else
 			wh_fact_merge(pass, wh_touched_sql(plan, touched), touched);
@@ -143,6 +145,7 @@ compute(WhFactPass *pass, List *changed, bool whole)
 			wh_snapshot_advance();
 		}
 	}
+	wh_touched_end(set);
 }
 
 /* Write what the pass refused as error events. */
@@ -165,6 +168,7 @@ store_errors(WhFactPass *pass)
 				   (Datum[]) {Int64GetDatum(pass->publish->batch_id), Int64GetDatum(f->id),
 				   CStringGetTextDatum(f->qualified)}, NULL);
 	wh_spi_unregister("wh_fact_errors");
+	tuplestore_end(pass->errors);
 }
 
 static bool

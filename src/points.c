@@ -16,15 +16,15 @@
 
 /*
  * Put the change points of the touched keys (which are registered), or of all,
- * in memory.  Gives the query that reads them: the form for hot keys when one
- * key has very many.
+ * in memory.  The query that reads them is the form for hot keys when one key
+ * has very many.
  */
-const char *
+WhPoints *
 wh_points_register(const WhQueryPlan *plan, bool whole)
 {
 	StringInfoData s;
 	TupleDesc	tupdesc;
-	Tuplestorestate *store;
+	WhPoints   *points = palloc(sizeof(WhPoints));
 	int64		npoints;
 	StringInfoData keys;
 	WhRow		row;
@@ -35,7 +35,7 @@ wh_points_register(const WhQueryPlan *plan, bool whole)
 	initStringInfo(&s);
 	appendStringInfo(&s, "SELECT * FROM (%s) p ORDER BY %s, t",
 					 whole ? plan->all_points_sql : plan->points_sql, keys.data);
-	store = wh_spi_store(s.data, &tupdesc, &npoints);
+	points->store = wh_spi_store(s.data, &tupdesc, &npoints);
 	if (tupdesc == NULL)
 	{
 		tupdesc = CreateTemplateTupleDesc(plan->nkeys + 1);
@@ -47,18 +47,23 @@ wh_points_register(const WhQueryPlan *plan, bool whole)
 		}
 		TupleDescInitEntry(tupdesc, plan->nkeys + 1, "t", TIMESTAMPTZOID, -1, 0);
 	}
-	wh_spi_register(WH_POINTS_NAME, tupdesc, store, npoints);
+	wh_spi_register(WH_POINTS_NAME, tupdesc, points->store, npoints);
+	points->rows_sql = plan->as_of_sql;
 	if (npoints < HOT_KEY_POINTS || plan->hot_as_of_sql == NULL)
-		return plan->as_of_sql;
+		return points;
 	resetStringInfo(&s);
 	appendStringInfo(&s, "SELECT 1 FROM %s GROUP BY %s HAVING count(*) > %d LIMIT 1",
 					 WH_POINTS_NAME, keys.data, HOT_KEY_POINTS);
-	return wh_spi_row(&row, s.data, 0, NULL, NULL) ? plan->hot_as_of_sql : plan->as_of_sql;
+	if (wh_spi_row(&row, s.data, 0, NULL, NULL))
+		points->rows_sql = plan->hot_as_of_sql;
+	return points;
 }
 
 /* Let go of the points. */
 void
-wh_points_unregister(void)
+wh_points_unregister(WhPoints *points)
 {
 	wh_spi_unregister(WH_POINTS_NAME);
+	tuplestore_end(points->store);
+	pfree(points);
 }

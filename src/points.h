@@ -7,9 +7,17 @@
 
 #include "widgets_wh.h"
 
+#include "utils/tuplestore.h"
+
 #include "query_plan.h"
 
-extern const char *wh_points_register(const WhQueryPlan *plan, bool whole);
-extern void wh_points_unregister(void);
+typedef struct WhPoints
+{
+	Tuplestorestate *store;
+	const char *rows_sql;		/* the query that reads them */
+} WhPoints;
+
+extern WhPoints *wh_points_register(const WhQueryPlan *plan, bool whole);
+extern void wh_points_unregister(WhPoints *points);
 
 #endif							/* WH_POINTS_H */

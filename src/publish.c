@@ -212,6 +212,7 @@ List *
 wh_publish(int64 batch_id, bool full_refresh, bool overwrite)
 {
 	WhPublish	publish = {.batch_id = batch_id, .full_refresh = full_refresh, .overwrite = overwrite};
+	ListCell   *lc;
 
 	publish.caller = CurrentMemoryContext;
 	publish.context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh publish",
@@ -220,6 +221,8 @@ wh_publish(int64 batch_id, bool full_refresh, bool overwrite)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	publish_all(&publish);
 	PopActiveSnapshot();
+	foreach(lc, publish.changes)
+		tuplestore_end(((WhDimensionChanges *) lfirst(lc))->store);
 	MemoryContextSwitchTo(publish.caller);
 	MemoryContextDelete(publish.context);
 	return publish.steps;

@@ -75,14 +75,13 @@ find_values(WhTouched *touched)
 }
 
 /*
- * Find what the changed inputs (WhInput *) touch.  The images stay registered
- * under their names until the SPI connection ends.
+ * Find what the changed inputs (WhInput *) touch.  The set holds memory and
+ * files until wh_touched_end.
  */
 WhTouchedSet *
 wh_touched_find(const WhQueryPlan *plan, List *changed)
 {
 	WhTouchedSet *set = palloc0(sizeof(WhTouchedSet));
-	List	   *registered = NIL;
 	List	   *with_rows = NIL;
 	ListCell   *lc,
 			   *l2;
@@ -100,13 +99,14 @@ wh_touched_find(const WhQueryPlan *plan, List *changed)
 			return set;
 		}
 		/* a feed's view and its history may both be inputs: one set of images */
-		foreach(l2, registered)
+		foreach(l2, set->image_names)
 			if (strcmp(lfirst(l2), query_input->changed_name) == 0)
 				break;
 		if (l2 == NULL)
 		{
-			wh_changed_register(input, query_input->changed_name);
-			registered = lappend(registered, query_input->changed_name);
+			set->image_stores = lappend(set->image_stores,
+										wh_changed_register(input, query_input->changed_name));
+			set->image_names = lappend(set->image_names, query_input->changed_name);
 		}
 		foreach(l2, query_input->touched)
 		{
@@ -123,9 +123,27 @@ wh_touched_find(const WhQueryPlan *plan, List *changed)
 		find_values(touched);
 		if (touched->nrows > 0)
 			with_rows = lappend(with_rows, touched);
+		else
+			tuplestore_end(touched->store);
 	}
 	set->touched = with_rows;
 	return set;
+}
+
+/* Let go of what a set holds. */
+void
+wh_touched_end(WhTouchedSet *set)
+{
+	ListCell   *lc;
+
+	foreach(lc, set->image_names)
+		wh_spi_unregister(lfirst(lc));
+	foreach(lc, set->image_stores)
+		tuplestore_end(lfirst(lc));
+	if (set->whole)
+		return;
+	foreach(lc, set->touched)
+		tuplestore_end(((WhTouched *) lfirst(lc))->store);
 }
 
 /* Let queries read the touched values as WH_TOUCHED_NAME. */

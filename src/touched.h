@@ -29,9 +29,12 @@ typedef struct WhTouchedSet
 {
 	bool		whole;			/* anything may have changed */
 	List	   *touched;		/* of WhTouched, those with rows only */
+	List	   *image_names;	/* of the registered images of changed rows */
+	List	   *image_stores;
 } WhTouchedSet;
 
 extern WhTouchedSet *wh_touched_find(const WhQueryPlan *plan, List *changed);
+extern void wh_touched_end(WhTouchedSet *set);
 extern void wh_touched_register(const WhTouched *touched);
 extern void wh_touched_unregister(void);
 extern const char *wh_touched_sql(const WhQueryPlan *plan, const WhTouched *touched);
