@@ -95,6 +95,30 @@ typedef struct WholeRowMark
 	int			rti;
 } WholeRowMark;
 
+/* A condition on a leaf, called "h", that is put inside its subquery. */
+typedef struct PushedCondition
+{
+	AttrNumber	attno;			/* the column it gives a value; 0: an expression */
+	int			key;			/* the key column that is the value; -1: another leaf's */
+	char	   *value;			/* "$n" */
+	char	   *text;
+} PushedCondition;
+
+/* $1 is t; the others are values pushed into a leaf's subquery. */
+#define WH_QUERY_MAX_PARAMS 64
+
+/* The text of a leaf's subquery while it is written. */
+typedef struct LeafText
+{
+	StringInfoData sql;
+	Oid			types[WH_QUERY_MAX_PARAMS];
+	Var		   *vars[WH_QUERY_MAX_PARAMS];	/* what each $n stands for, at depth 0 */
+	int			nparams;
+	List	   *pushed;			/* of PushedCondition */
+	bool		lateral;		/* refers to leaves beside it */
+	int			depth;			/* while parameters are replaced */
+} LeafText;
+
 /* query_staged.c */
 extern List *wh_query_read_feeds(void);
 extern StagedRelation *wh_query_find_staged(List *staged, Oid relid, WhInputKind *kind);
@@ -163,6 +187,12 @@ extern void wh_query_add_order(Query *query, AttrNumber *resnos, int nkeys);
 extern void wh_query_replace_leaf(QueryLeaf *leaf, Query *subquery, bool lateral);
 extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern bool wh_query_can_be_pulled_up(QueryLevel *level);
+extern bool wh_query_points_are_versions(QueryAnalysis *qa);
+extern int	wh_query_add_param(LeafText *text, Var *var);
+
+/* query_hot.c */
+extern bool wh_query_append_hot_anchor(QueryAnalysis *qa, StringInfo buf);
+extern bool wh_query_append_hot_leaf(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text);
 
 /* query_current.c */
 extern void wh_query_restrict(QueryAnalysis *qa, WhQueryUnit *unit, bool match_nulls);
