@@ -55,7 +55,8 @@ append_listed(StringInfo buf, QueryLeaf *leaf, const char *t, const char *join, 
 	ListCell   *lc;
 
 	initStringInfo(&conditions);
-	appendStringInfoString(buf, "(SELECT DISTINCT ");
+	/* a CTE is computed once, where a subquery would be for every point */
+	appendStringInfoString(buf, "(WITH s AS MATERIALIZED (SELECT DISTINCT ");
 	foreach(lc, leaf->staged->key)
 	{
 		int			i = foreach_current_index(lc) + 1;
@@ -65,7 +66,7 @@ append_listed(StringInfo buf, QueryLeaf *leaf, const char *t, const char *join, 
 			appendStringInfoString(&conditions, " AND ");
 		append_key_match(&conditions, leaf, lfirst(lc), psprintf("d.f%d", i));
 	}
-	appendStringInfo(buf, "%s FROM %s h WHERE NOT h.is_deleted AND EXISTS (SELECT FROM " WH_POINTS_NAME " p WHERE %s)) d",
+	appendStringInfo(buf, "%s FROM %s h WHERE NOT h.is_deleted AND EXISTS (SELECT FROM " WH_POINTS_NAME " p WHERE %s)) SELECT s.* FROM s) d",
 					 values, wh_query_relation_name(leaf->history), links);
 	appendStringInfoString(buf, join);
 	append_newest(buf, leaf, t, conditions.data);

@@ -372,7 +372,7 @@ push_siblings(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text)
 			char	   *value[2];
 			Var		   *var;
 
-			if (mine->leaf != leaf->id || sibling->level != leaf->level || sibling == qa->anchor ||
+			if (mine->leaf != leaf->id || sibling->level != leaf->level || (sibling == qa->anchor && !qa->hot) ||
 				!IsA(theirs->expr, Var) || text->nparams >= WH_QUERY_MAX_PARAMS)
 				continue;
 			foreach(lo, order)
