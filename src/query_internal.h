@@ -95,6 +95,47 @@ typedef struct WholeRowMark
 	int			rti;
 } WholeRowMark;
 
+/* A chain of leaves from an input, and the key columns found on it. */
+typedef struct QueryPath
+{
+	List	   *held;			/* equalities that hold wherever the input takes part */
+	List	   *leaves;			/* ids, the input first */
+	QueryTerm  *keys[WH_MAX_KEY];	/* NULL: not on the path */
+} QueryPath;
+
+/* What a point or touched key is made of. */
+typedef enum QueryPathUse
+{
+	POINT_AT_START,				/* t = effective_from of the input's version */
+	POINT_AT_END,				/* t = its effective_to */
+	TOUCHED_AS_OF,				/* the input's image, versions that overlap it */
+	TOUCHED_CURRENT				/* the input's image, current rows */
+} QueryPathUse;
+
+/* A condition on a leaf, called "h", that is put inside its subquery. */
+typedef struct PushedCondition
+{
+	AttrNumber	attno;			/* the column it gives a value; 0: an expression */
+	int			key;			/* the key column that is the value; -1: another leaf's */
+	char	   *value;			/* "$n" */
+	char	   *text;
+} PushedCondition;
+
+/* $1 is t; the others are values pushed into a leaf's subquery. */
+#define WH_QUERY_MAX_PARAMS 64
+
+/* The text of a leaf's subquery while it is written. */
+typedef struct LeafText
+{
+	StringInfoData sql;
+	Oid			types[WH_QUERY_MAX_PARAMS];
+	Var		   *vars[WH_QUERY_MAX_PARAMS];	/* what each $n stands for, at depth 0 */
+	int			nparams;
+	List	   *pushed;			/* of PushedCondition */
+	bool		lateral;		/* refers to leaves beside it */
+	int			depth;			/* while parameters are replaced */
+} LeafText;
+
 /* query_staged.c */
 extern List *wh_query_read_feeds(void);
 extern StagedRelation *wh_query_find_staged(List *staged, Oid relid, WhInputKind *kind);
@@ -141,11 +182,21 @@ extern void wh_query_find_anchor(QueryAnalysis *qa);
 /* query_paths.c */
 extern void wh_query_add_points(QueryAnalysis *qa, bool touched_only, List **selects, List **hints);
 extern void wh_query_add_touched_as_of(QueryAnalysis *qa, QueryLeaf *leaf, List **selects, List **hints);
+extern char *wh_query_key_text(QueryAnalysis *qa, int key, QueryTerm *term, const char *alias);
+extern List *wh_query_reachable_leaves(QueryAnalysis *qa, QueryPath *path, QueryLeaf *input, int *previous);
+extern List *wh_query_chain_to(QueryLeaf *input, int leaf, const int *previous);
+extern int	wh_query_find_keys_on(QueryAnalysis *qa, QueryPath *path, QueryTerm *keys, bool *usable, List *leaves);
+extern char *wh_query_path_select(QueryAnalysis *qa, QueryPath *path, QueryPathUse use, bool touched_only,
+								  List **hints);
+
+/* query_units.c */
 extern List *wh_query_arms_seen_by(QueryAnalysis *qa, QueryLeaf *leaf);
 extern int	wh_query_touched_current(QueryAnalysis *qa, QueryLeaf *leaf, QueryLeaf *for_leaf, int *columns,
 									 char **sql, char **reason, List **hints);
+
+/* query_hints.c */
+extern Oid	wh_query_indexed_relation(QueryLeaf *leaf);
 extern void wh_query_add_hint(List **hints, QueryLeaf *leaf, List *terms);
-extern char *wh_query_key_text(QueryAnalysis *qa, int key, QueryTerm *term, const char *alias);
 
 /* query_joins.c */
 extern bool wh_query_has_outer(Node *node);
@@ -159,10 +210,18 @@ extern void wh_query_reduce_outer(Query *query);
 
 /* query_rewrite.c */
 extern void wh_query_rewrite_as_of(QueryAnalysis *qa);
-extern void wh_query_add_order(Query *query, AttrNumber *resnos, int nkeys);
 extern void wh_query_replace_leaf(QueryLeaf *leaf, Query *subquery, bool lateral);
 extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern bool wh_query_can_be_pulled_up(QueryLevel *level);
+extern bool wh_query_points_are_versions(QueryAnalysis *qa);
+extern int	wh_query_add_param(LeafText *text, Var *var);
+
+/* query_order.c */
+extern void wh_query_add_order(Query *query, AttrNumber *resnos, int nkeys);
+
+/* query_hot.c */
+extern bool wh_query_append_hot_anchor(QueryAnalysis *qa, StringInfo buf);
+extern bool wh_query_append_hot_leaf(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text);
 
 /* query_current.c */
 extern void wh_query_restrict(QueryAnalysis *qa, WhQueryUnit *unit, bool match_nulls);

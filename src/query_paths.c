@@ -5,139 +5,15 @@
  *
  * Every relation on a path contributes its own points and touched keys: at any
  * change, the changed relation nearest the key finds those between unchanged.
- * Runs in the process that analyses a query; takes AccessShareLock on
- * relations whose indexes it looks at, to the end of the transaction.
+ * Runs in the process that analyses a query.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "catalog/pg_index.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
-#include "utils/syscache.h"
 
 #include "query_internal.h"
-
-/* A chain of leaves from an input, and the key columns found on it. */
-typedef struct Path
-{
-	List	   *held;			/* equalities that hold wherever the input takes part */
-	List	   *leaves;			/* ids, the input first */
-	QueryTerm  *keys[WH_MAX_KEY];	/* NULL: not on the path */
-} Path;
-
-/* What a point or touched key is made of. */
-typedef enum PathUse
-{
-	POINT_AT_START,				/* t = effective_from of the input's version */
-	POINT_AT_END,				/* t = its effective_to */
-	TOUCHED_AS_OF,				/* the input's image, versions that overlap it */
-	TOUCHED_CURRENT				/* the input's image, current rows */
-} PathUse;
-
-/* Index hints -------------------------------------------------------------- */
-
-/* Return the relation that an index for a leaf would be on. */
-static Oid
-indexed_relation(QueryLeaf *leaf)
-{
-	return leaf->kind == WH_INPUT_HISTORY ? leaf->history : leaf->relid;
-}
-
-/* Tell if a valid index starts with the columns, in any order. */
-static bool
-index_exists(Oid relid, List *columns)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	bool		found = false;
-	ListCell   *lc,
-			   *ln;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
-		int			n = list_length(columns);
-		bool		all = index->indisvalid && index->indnkeyatts >= n &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-
-		for (int i = 0; i < n && all; i++)
-		{
-			AttrNumber	attno = index->indkey.values[i];
-			bool		has = false;
-
-			foreach(ln, columns)
-				has |= attno > 0 && strcmp(get_attname(relid, attno, false), lfirst(ln)) == 0;
-			all = has;
-		}
-		found |= all;
-		ReleaseSysCache(tuple);
-	}
-	table_close(rel, NoLock);
-	return found;
-}
-
-static int
-compare_names(const ListCell *a, const ListCell *b)
-{
-	return strcmp(lfirst(a), lfirst(b));
-}
-
-/* Note that lookups by these terms (plain columns of the leaf) want an index. */
-void
-wh_query_add_hint(List **hints, QueryLeaf *leaf, List *terms)
-{
-	WhIndexHint *hint;
-	List	   *columns = NIL;
-	ListCell   *lc;
-
-	if (leaf->kind == WH_INPUT_LOOKUP)
-		return;
-	foreach(lc, terms)
-	{
-		QueryTerm  *term = lfirst(lc);
-		char	   *name;
-
-		if (term->leaf != leaf->id || !IsA(term->expr, Var))
-			continue;
-		name = get_attname(leaf->relid, ((Var *) term->expr)->varattno, false);
-		if (!list_member(columns, makeString(name)))
-			columns = lappend(columns, makeString(name));
-	}
-	if (columns == NIL)
-		return;
-	foreach(lc, columns)
-		lfirst(lc) = strVal(lfirst(lc));
-	list_sort(columns, compare_names);
-	foreach(lc, *hints)
-	{
-		WhIndexHint *h = lfirst(lc);
-		ListCell   *a,
-				   *b;
-		bool		same = h->relid == indexed_relation(leaf) && list_length(h->columns) == list_length(columns);
-
-		if (same)
-			forboth(a, h->columns, b, columns)
-				same &= strcmp(lfirst(a), lfirst(b)) == 0;
-		if (same)
-			return;
-	}
-	if (index_exists(indexed_relation(leaf), columns))
-		return;
-	hint = palloc(sizeof(WhIndexHint));
-	hint->relid = indexed_relation(leaf);
-	hint->columns = columns;
-	*hints = lappend(*hints, hint);
-}
-
-/* Paths -------------------------------------------------------------------- */
 
 /* Print a key column, in the key's own type. */
 char *
@@ -152,7 +28,7 @@ wh_query_key_text(QueryAnalysis *qa, int key, QueryTerm *term, const char *alias
 
 /* Find a term equal to the key's on one of the leaves; constants are everywhere. */
 static QueryTerm *
-key_on_leaves(Path *path, QueryTerm *key, List *leaves)
+key_on_leaves(QueryPath *path, QueryTerm *key, List *leaves)
 {
 	ListCell   *lc;
 
@@ -191,8 +67,8 @@ links(QueryEquality *e, int from, int to, int *to_side)
  * List the leaves that equalities reach from the input, nearest first, with
  * the leaf each was reached from in "previous" (an array by leaf id).
  */
-static List *
-reachable_leaves(QueryAnalysis *qa, Path *path, QueryLeaf *input, int *previous)
+List *
+wh_query_reachable_leaves(QueryAnalysis *qa, QueryPath *path, QueryLeaf *input, int *previous)
 {
 	List	   *queue = list_make1_int(input->id);
 	Bitmapset  *seen = bms_make_singleton(input->id);
@@ -224,8 +100,8 @@ reachable_leaves(QueryAnalysis *qa, Path *path, QueryLeaf *input, int *previous)
 }
 
 /* Return the chain of leaves from the input to a leaf reached. */
-static List *
-chain_to(QueryLeaf *input, int leaf, const int *previous)
+List *
+wh_query_chain_to(QueryLeaf *input, int leaf, const int *previous)
 {
 	List	   *chain = NIL;
 
@@ -235,8 +111,8 @@ chain_to(QueryLeaf *input, int leaf, const int *previous)
 }
 
 /* Look up the key columns on a chain; returns how many, constants not counted. */
-static int
-find_keys_on(QueryAnalysis *qa, Path *path, QueryTerm *keys, bool *usable, List *leaves)
+int
+wh_query_find_keys_on(QueryAnalysis *qa, QueryPath *path, QueryTerm *keys, bool *usable, List *leaves)
 {
 	int			found = 0;
 
@@ -252,7 +128,7 @@ find_keys_on(QueryAnalysis *qa, Path *path, QueryTerm *keys, bool *usable, List 
 
 /* Find the shortest path from a leaf that holds the whole key; false if none. */
 static bool
-find_full_path(QueryAnalysis *qa, QueryLeaf *input, Path *path)
+find_full_path(QueryAnalysis *qa, QueryLeaf *input, QueryPath *path)
 {
 	int		   *previous = palloc0(sizeof(int) * list_length(qa->leaves));
 	bool		usable[WH_MAX_KEY];
@@ -261,7 +137,7 @@ find_full_path(QueryAnalysis *qa, QueryLeaf *input, Path *path)
 			   *chain;
 
 	path->held = wh_query_held(wh_query_equalities(qa, input), input);
-	reached = reachable_leaves(qa, path, input, previous);
+	reached = wh_query_reachable_leaves(qa, path, input, previous);
 	if (!list_member_int(reached, qa->anchor->id))
 		return false;
 	for (int i = 0; i < qa->nkeys; i++)
@@ -269,9 +145,9 @@ find_full_path(QueryAnalysis *qa, QueryLeaf *input, Path *path)
 		usable[i] = true;
 		wanted += qa->key_terms[i].leaf >= 0;
 	}
-	chain = chain_to(input, qa->anchor->id, previous);
+	chain = wh_query_chain_to(input, qa->anchor->id, previous);
 	for (int n = 1; n <= list_length(chain); n++)
-		if (find_keys_on(qa, path, qa->key_terms, usable, list_truncate(list_copy(chain), n)) == wanted)
+		if (wh_query_find_keys_on(qa, path, qa->key_terms, usable, list_truncate(list_copy(chain), n)) == wanted)
 			return true;
 	return false;
 }
@@ -280,7 +156,7 @@ find_full_path(QueryAnalysis *qa, QueryLeaf *input, Path *path)
 
 /* Append the condition that version "alias" is in effect when the input's row says. */
 static void
-append_time_condition(StringInfo buf, QueryLeaf *input, QueryLeaf *leaf, const char *alias, PathUse use)
+append_time_condition(StringInfo buf, QueryLeaf *input, QueryLeaf *leaf, const char *alias, QueryPathUse use)
 {
 	bool		input_ends = input->kind == WH_INPUT_HISTORY;
 	bool		ends = leaf->kind == WH_INPUT_HISTORY;
@@ -306,7 +182,7 @@ append_time_condition(StringInfo buf, QueryLeaf *input, QueryLeaf *leaf, const c
 
 /* Append the joins from the input to the rest of the path, with hints for them. */
 static void
-append_joins(StringInfo buf, QueryAnalysis *qa, Path *path, PathUse use, List **hints)
+append_joins(StringInfo buf, QueryAnalysis *qa, QueryPath *path, QueryPathUse use, List **hints)
 {
 	QueryLeaf  *input = wh_query_leaf(qa, linitial_int(path->leaves));
 
@@ -315,7 +191,7 @@ append_joins(StringInfo buf, QueryAnalysis *qa, Path *path, PathUse use, List **
 		QueryLeaf  *leaf = wh_query_leaf(qa, list_nth_int(path->leaves, n));
 		char	   *alias = psprintf("l%d", n);
 		const char *separator = " ON ";
-		Oid			relid = use == TOUCHED_CURRENT ? leaf->relid : indexed_relation(leaf);
+		Oid			relid = use == TOUCHED_CURRENT ? leaf->relid : wh_query_indexed_relation(leaf);
 		List	   *own = NIL;
 		List	   *other = NIL;
 		ListCell   *lc;
@@ -352,7 +228,7 @@ append_joins(StringInfo buf, QueryAnalysis *qa, Path *path, PathUse use, List **
 
 /* Return the alias of the leaf that a key term is on. */
 static char *
-alias_on_path(Path *path, QueryTerm *term)
+alias_on_path(QueryPath *path, QueryTerm *term)
 {
 	ListCell   *lc;
 
@@ -363,8 +239,8 @@ alias_on_path(Path *path, QueryTerm *term)
 }
 
 /* Write the SELECT for a path. */
-static char *
-path_select(QueryAnalysis *qa, Path *path, PathUse use, bool touched_only, List **hints)
+char *
+wh_query_path_select(QueryAnalysis *qa, QueryPath *path, QueryPathUse use, bool touched_only, List **hints)
 {
 	QueryLeaf  *input = wh_query_leaf(qa, linitial_int(path->leaves));
 	bool		is_point = use == POINT_AT_START || use == POINT_AT_END;
@@ -408,7 +284,7 @@ path_select(QueryAnalysis *qa, Path *path, PathUse use, bool touched_only, List 
 	if (is_point)
 		appendStringInfo(&buf, ", l0.%s AS t", use == POINT_AT_START ? "effective_from" : "effective_to");
 	appendStringInfo(&buf, " FROM %s l0%s",
-					 is_point ? wh_query_relation_name(indexed_relation(input)) :
+					 is_point ? wh_query_relation_name(wh_query_indexed_relation(input)) :
 					 psprintf("wh_changed_" INT64_FORMAT, input->staged->feed_id), joins.data);
 	if (input->kind == WH_INPUT_HISTORY)
 	{
@@ -437,7 +313,7 @@ add_select(List **selects, char *sql)
 
 /* Find the path of a leaf or raise the error that there is none. */
 static void
-require_full_path(QueryAnalysis *qa, QueryLeaf *leaf, Path *path)
+require_full_path(QueryAnalysis *qa, QueryLeaf *leaf, QueryPath *path)
 {
 	if (find_full_path(qa, leaf, path))
 		return;
@@ -461,14 +337,14 @@ wh_query_add_points(QueryAnalysis *qa, bool touched_only, List **selects, List *
 	foreach(lc, qa->leaves)
 	{
 		QueryLeaf  *leaf = lfirst(lc);
-		Path		path;
+		QueryPath		path;
 
 		if (leaf->kind == WH_INPUT_LOOKUP)
 			continue;
 		require_full_path(qa, leaf, &path);
-		add_select(selects, path_select(qa, &path, POINT_AT_START, touched_only, hints));
+		add_select(selects, wh_query_path_select(qa, &path, POINT_AT_START, touched_only, hints));
 		if (leaf->kind == WH_INPUT_HISTORY)
-			add_select(selects, path_select(qa, &path, POINT_AT_END, touched_only, hints));
+			add_select(selects, wh_query_path_select(qa, &path, POINT_AT_END, touched_only, hints));
 	}
 }
 
@@ -476,197 +352,8 @@ wh_query_add_points(QueryAnalysis *qa, bool touched_only, List **selects, List *
 void
 wh_query_add_touched_as_of(QueryAnalysis *qa, QueryLeaf *leaf, List **selects, List **hints)
 {
-	Path		path;
+	QueryPath		path;
 
 	require_full_path(qa, leaf, &path);
-	add_select(selects, path_select(qa, &path, TOUCHED_AS_OF, false, hints));
-}
-
-/* Mode CURRENT ---------------------------------------------------------------- */
-
-/* Add the leaves below the entries of a node, and those of the level's SubLinks. */
-static Bitmapset *
-leaves_of_side(QueryAnalysis *qa, QueryLevel *level, Node *node)
-{
-	Bitmapset  *result = NULL;
-	ListCell   *lc;
-
-	foreach(lc, qa->leaves)
-	{
-		QueryLeaf  *leaf = lfirst(lc);
-		int			rti = leaf->rti;
-		QueryLevel *l = leaf->level;
-
-		while (l != NULL && l != level)
-		{
-			rti = l->parent_rti;
-			l = l->parent;
-		}
-		/* where in the level a SubLink stands is not known: it may be in ON */
-		if (l == level && (rti == 0 || wh_query_has_rti(node, rti)))
-			result = bms_add_member(result, leaf->id);
-	}
-	return result;
-}
-
-/* Tell if some outer join can null-extend both leaves together. */
-static bool
-share_nullable_side(QueryAnalysis *qa, QueryLevel *level, Node *node, int a, int b)
-{
-	ListCell   *lc;
-	JoinExpr   *join;
-
-	if (IsA(node, FromExpr))
-	{
-		foreach(lc, ((FromExpr *) node)->fromlist)
-			if (share_nullable_side(qa, level, lfirst(lc), a, b))
-				return true;
-		return false;
-	}
-	if (!IsA(node, JoinExpr))
-		return false;
-	join = (JoinExpr *) node;
-	for (int s = 0; s < 2; s++)
-	{
-		Node	   *side = s == 0 ? join->larg : join->rarg;
-
-		if (join->jointype == JOIN_FULL || (join->jointype == JOIN_LEFT && s == 1))
-		{
-			Bitmapset  *leaves = leaves_of_side(qa, level, side);
-
-			if (bms_is_member(a, leaves) && bms_is_member(b, leaves))
-				return true;
-		}
-		if (share_nullable_side(qa, level, side, a, b))
-			return true;
-	}
-	return false;
-}
-
-/* The column of a history that closing a version changes without a new image. */
-static bool
-reads_effective_to(QueryAnalysis *qa, QueryTerm *term)
-{
-	QueryLeaf  *leaf;
-	Bitmapset  *attnos = NULL;
-
-	if (term->leaf < 0)
-		return false;
-	leaf = wh_query_leaf(qa, term->leaf);
-	if (leaf->kind != WH_INPUT_VERSIONS)
-		return false;
-	pull_varattnos(term->expr, 1, &attnos);
-	return bms_is_member(get_attnum(leaf->relid, "effective_to") - FirstLowInvalidHeapAttributeNumber, attnos);
-}
-
-/* Find each key column as seen from a leaf, and if it stays when the leaf's row goes. */
-static void
-current_keys(QueryAnalysis *qa, QueryLeaf *leaf, QueryLeaf *for_leaf, QueryTerm *keys, bool *usable)
-{
-	QueryLevel *top = linitial(qa->levels);
-
-	for (int i = 0; i < qa->nkeys; i++)
-	{
-		ListCell   *lc;
-
-		usable[i] = wh_query_resolve_output(qa, top, qa->key_resnos[i], for_leaf, &keys[i]) &&
-			!(keys[i].nullable && !keys[i].strict) && !reads_effective_to(qa, &keys[i]);
-		if (!usable[i] || keys[i].leaf < 0)
-			continue;
-		foreach(lc, qa->levels)
-		{
-			QueryLevel *level = lfirst(lc);
-
-			if (share_nullable_side(qa, level, (Node *) level->query->jointree, leaf->id, keys[i].leaf))
-				usable[i] = false;
-		}
-	}
-}
-
-/*
- * List leaves from whose place a leaf is to be followed: itself, or one in
- * each arm of a UNION ALL that it stands beside.
- */
-List *
-wh_query_arms_seen_by(QueryAnalysis *qa, QueryLeaf *leaf)
-{
-	List	   *result = NIL;
-	ListCell   *lc,
-			   *ll;
-
-	foreach(lc, qa->levels)
-	{
-		QueryLevel *level = lfirst(lc);
-		List	   *rtis = NIL;
-		ListCell   *lr;
-
-		if (!wh_query_is_union_all(level->query) ||
-			bms_is_member(leaf->id, wh_query_leaves_below(qa, level, true)))
-			continue;
-		/* beside two of them: arms would have to be combined, which is not worth it */
-		if (result != NIL)
-			return list_make1(leaf);
-		wh_query_collect_rtis(level->query->setOperations, &rtis);
-		foreach(lr, rtis)
-		{
-			Bitmapset  *below = wh_query_leaves_below(qa, wh_query_child_level(qa, level, lfirst_int(lr)), true);
-
-			/* an arm without relations has nothing to join */
-			foreach(ll, qa->leaves)
-				if (bms_is_member(((QueryLeaf *) lfirst(ll))->id, below))
-				{
-					result = lappend(result, lfirst(ll));
-					break;
-				}
-		}
-	}
-	return result ? result : list_make1(leaf);
-}
-
-/*
- * Write the SELECT of the key columns that changed images of a leaf determine
- * on current rows, "for_leaf" saying which arm of a UNION ALL beside it.  Returns how many columns, 0 for none: then "reason" says
- * why any row of the result may change.
- */
-int
-wh_query_touched_current(QueryAnalysis *qa, QueryLeaf *leaf, QueryLeaf *for_leaf, int *columns, char **sql,
-						 char **reason, List **hints)
-{
-	int		   *previous = palloc0(sizeof(int) * list_length(qa->leaves));
-	QueryTerm	keys[WH_MAX_KEY];
-	bool		usable[WH_MAX_KEY];
-	bool		any = false;
-	Path		path;
-	ListCell   *lc;
-	int			n = 0;
-
-	current_keys(qa, leaf, for_leaf, keys, usable);
-	for (int i = 0; i < qa->nkeys; i++)
-		any |= usable[i] && keys[i].leaf >= 0;
-	if (!any)
-	{
-		*reason = "No key column is common to every GROUP BY, DISTINCT ON and PARTITION BY, outside of LIMIT and set operations, and sure to be there when the row goes.";
-		return 0;
-	}
-	path.held = NIL;
-	foreach(lc, wh_query_held(wh_query_equalities(qa, for_leaf), leaf))
-	{
-		QueryEquality *e = lfirst(lc);
-
-		if (!reads_effective_to(qa, &e->side[0]) && !reads_effective_to(qa, &e->side[1]))
-			path.held = lappend(path.held, e);
-	}
-	/* the nearest leaf that has a key column: its rows are what a change affects */
-	foreach(lc, reachable_leaves(qa, &path, leaf, previous))
-	{
-		if (find_keys_on(qa, &path, keys, usable, chain_to(leaf, lfirst_int(lc), previous)) == 0)
-			continue;
-		for (int i = 0; i < qa->nkeys; i++)
-			if (path.keys[i])
-				columns[n++] = i;
-		*sql = path_select(qa, &path, TOUCHED_CURRENT, false, hints);
-		return n;
-	}
-	*reason = psprintf("No equality links \"%s\" to a key column.", wh_query_leaf_name(leaf));
-	return 0;
+	add_select(selects, wh_query_path_select(qa, &path, TOUCHED_AS_OF, false, hints));
 }

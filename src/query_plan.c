@@ -265,9 +265,15 @@ plan_as_of(Definition *def)
 		input->touched = list_make1(touched);
 	}
 	plan->as_of_sql = as_of_text(def, false);
+	plan->hot_as_of_sql = as_of_text(def, true);
 	if (list_length(analyses) > 1)
+	{
 		plan->as_of_sql = order_arms(def, plan->as_of_sql, env);
+		plan->hot_as_of_sql = order_arms(def, plan->hot_as_of_sql, env);
+	}
+	/* what cannot be read back must fail now, not in a run */
 	(void) wh_query_parse(plan->as_of_sql, NULL, 0, env);
+	(void) wh_query_parse(plan->hot_as_of_sql, NULL, 0, env);
 }
 
 /* Mode CURRENT --------------------------------------------------------------- */

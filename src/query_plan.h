@@ -106,6 +106,18 @@ typedef struct WhQueryPlan
 } WhQueryPlan;
 
 /*
+ * hot_as_of_sql is for keys with thousands of points: put those keys' points
+ * into a wh_points of their own and run it on them.  Points that are no end of
+ * a version (a caller's own) are right in as_of_sql, except for a query over
+ * one feed alone, which joins on effective_from = t.
+ *
+ * Rows whose key has a NULL are not in mode AS_OF.  In mode CURRENT touched_sql
+ * yields NULLs, restricted_sql matches none of them.  A row may belong to
+ * touched units of several kinds: it is then computed for each.
+ *
+ * Run them with cursor_tuple_fraction = 1 when by cursor, and random_page_cost
+ * = 1.1: the default makes the planner read whole tables for 10,000 keys.
+ *
  * as_of_sql, restricted_sql and whole_sql end in ORDER BY the key, t, the
  * query's own ORDER BY, then every column: of several rows for one key at one
  * instant, the first is the one to take.

@@ -24,17 +24,6 @@
 
 #include "query_internal.h"
 
-/* $1 is t; the others are values pushed into a leaf's subquery. */
-#define MAX_PARAMS 64
-
-typedef struct LeafText
-{
-	StringInfoData sql;
-	Oid			types[MAX_PARAMS];
-	Var		   *vars[MAX_PARAMS];	/* what each $n stands for */
-	int			nparams;
-} LeafText;
-
 /* Return the relation that holds a leaf's versions. */
 static Oid
 versions_of(QueryLeaf *leaf)
@@ -170,8 +159,8 @@ add_output(Query *query, Var *var, const char *name)
  * Tell if each of the anchor's points is an end of the one version there is:
  * nothing else has time, and the key determines the feed's own key.
  */
-static bool
-points_are_versions(QueryAnalysis *qa)
+bool
+wh_query_points_are_versions(QueryAnalysis *qa)
 {
 	QueryLeaf  *anchor = qa->anchor;
 	ListCell   *lc;
@@ -212,12 +201,17 @@ anchor_subquery(QueryAnalysis *qa)
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "SELECT ");
 	wh_query_append_columns(&buf, anchor, "h.effective_from AS wh_present");
-	appendStringInfo(&buf, ", p.t AS wh_t, %s FROM " WH_POINTS_NAME " p JOIN %s h ON ",
-					 wh_query_key_list(qa, "p", "wh_k"), wh_query_relation_name(versions_of(anchor)));
-	if (points_are_versions(qa))
-		appendStringInfoString(&buf, "p.t = h.effective_from AND NOT h.is_deleted");
+	appendStringInfo(&buf, ", p.t AS wh_t, %s FROM " WH_POINTS_NAME " p JOIN ", wh_query_key_list(qa, "p", "wh_k"));
+	if (qa->hot && wh_query_append_hot_anchor(qa, &buf))
+		appendStringInfoString(&buf, " ON p.t < h.effective_to AND NOT h.is_deleted");
 	else
-		append_in_effect(&buf, anchor, "p.t");
+	{
+		appendStringInfo(&buf, "%s h ON ", wh_query_relation_name(versions_of(anchor)));
+		if (wh_query_points_are_versions(qa))
+			appendStringInfoString(&buf, "p.t = h.effective_from AND NOT h.is_deleted");
+		else
+			append_in_effect(&buf, anchor, "p.t");
+	}
 	for (int i = 0; i < qa->nkeys; i++)
 	{
 		appendStringInfo(&buf, " AND p.k%d ", i + 1);
@@ -297,18 +291,38 @@ needs_pushing(QueryLeaf *leaf)
 }
 
 /* Add a parameter that stands for a Var; returns its number. */
-static int
-add_param(LeafText *text, Var *var)
+int
+wh_query_add_param(LeafText *text, Var *var)
 {
 	text->types[text->nparams] = var->vartype;
 	text->vars[text->nparams] = var;
 	return ++text->nparams;
 }
 
+/* Add a condition to what is pushed into a leaf's subquery. */
+static void
+push(LeafText *text, QueryTerm *mine, char *left, Oid opno, char *right, char *value)
+{
+	PushedCondition *p = palloc(sizeof(PushedCondition));
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s ", left);
+	wh_query_append_operator(&buf, opno);
+	appendStringInfo(&buf, " %s", right);
+	p->attno = IsA(mine->expr, Var) ? ((Var *) mine->expr)->varattno : InvalidAttrNumber;
+	p->key = -1;
+	p->value = value;
+	p->text = buf.data;
+	text->pushed = lappend(text->pushed, p);
+}
+
 /* Push in the key columns that the leaf holds too. */
 static void
-push_keys(QueryAnalysis *qa, QueryLeaf *leaf, List *held, LeafText *text, QueryLevel *path_level, int levels_up)
+push_keys(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text, QueryLevel *path_level, int levels_up)
 {
+	List	   *held = wh_query_held(leaf->equalities, leaf);
+
 	for (int i = 0; i < qa->nkeys; i++)
 	{
 		ListCell   *lc;
@@ -318,26 +332,27 @@ push_keys(QueryAnalysis *qa, QueryLeaf *leaf, List *held, LeafText *text, QueryL
 		foreach(lc, wh_query_equal_terms(held, &qa->key_terms[i]))
 		{
 			QueryTerm  *term = lfirst(lc);
+			char	   *value;
 
 			if (term->leaf != leaf->id || exprType(term->expr) != exprType(qa->key_terms[i].expr))
 				continue;
-			appendStringInfo(&text->sql, " AND %s ", wh_query_key_text(qa, i, term, "h"));
-			wh_query_append_operator(&text->sql, wh_query_equality_operator(qa->key_types[i]));
-			appendStringInfo(&text->sql, " $%d", add_param(text, path_var(qa, path_level, i, levels_up)));
+			value = psprintf("$%d", wh_query_add_param(text, path_var(qa, path_level, i, levels_up)));
+			push(text, term, wh_query_key_text(qa, i, term, "h"),
+				 wh_query_equality_operator(qa->key_types[i]), value, value);
+			((PushedCondition *) llast(text->pushed))->key = i;
 			break;
 		}
 	}
 }
 
 /*
- * Push in equalities with columns of leaves left of it at its own level.
- * Returns whether there are any: then the subquery must be LATERAL.
+ * Push in equalities with columns of leaves left of it at its own level: the
+ * subquery must be LATERAL then.
  */
-static bool
+static void
 push_siblings(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text)
 {
 	List	   *order = NIL;
-	bool		pushed = false;
 	ListCell   *lc;
 
 	wh_query_collect_rtis((Node *) leaf->level->query->jointree, &order);
@@ -354,11 +369,11 @@ push_siblings(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text)
 			QueryLeaf  *sibling = wh_query_leaf(qa, theirs->leaf);
 			ListCell   *lo;
 			bool		left = false;
-			char	   *value;
+			char	   *value[2];
 			Var		   *var;
 
-			if (mine->leaf != leaf->id || sibling->level != leaf->level || sibling == qa->anchor ||
-				!IsA(theirs->expr, Var) || text->nparams >= MAX_PARAMS)
+			if (mine->leaf != leaf->id || sibling->level != leaf->level || (sibling == qa->anchor && !qa->hot) ||
+				!IsA(theirs->expr, Var) || text->nparams >= WH_QUERY_MAX_PARAMS)
 				continue;
 			foreach(lo, order)
 			{
@@ -372,14 +387,12 @@ push_siblings(QueryAnalysis *qa, QueryLeaf *leaf, LeafText *text)
 			var = copyObject((Var *) theirs->expr);
 			var->varno = sibling->rti;
 			var->varlevelsup = 1;
-			value = psprintf("$%d", add_param(text, var));
-			appendStringInfo(&text->sql, " AND %s ", own == 0 ? wh_query_term_text(qa, mine, "h") : value);
-			wh_query_append_operator(&text->sql, e->opno);
-			appendStringInfo(&text->sql, " %s", own == 0 ? value : wh_query_term_text(qa, mine, "h"));
-			pushed = true;
+			value[own] = wh_query_term_text(qa, mine, "h");
+			value[1 - own] = psprintf("$%d", wh_query_add_param(text, var));
+			push(text, mine, value[0], e->opno, value[1], value[1 - own]);
+			text->lateral = true;
 		}
 	}
-	return pushed;
 }
 
 static Node *
@@ -390,9 +403,21 @@ param_mutator(Node *node, void *context)
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
-		return (Node *) copyObject(text->vars[((Param *) node)->paramid - 1]);
+	{
+		Var		   *var = copyObject(text->vars[((Param *) node)->paramid - 1]);
+
+		var->varlevelsup += text->depth;
+		return (Node *) var;
+	}
 	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, param_mutator, context, 0);
+	{
+		Node	   *result;
+
+		text->depth++;
+		result = (Node *) query_tree_mutator((Query *) node, param_mutator, context, 0);
+		text->depth--;
+		return result;
+	}
 	return expression_tree_mutator(node, param_mutator, context);
 }
 
@@ -444,9 +469,10 @@ rewrite_leaf(QueryAnalysis *qa, QueryLeaf *leaf)
 	QueryLevel *level;
 	LeafText   *text = palloc0(sizeof(LeafText));
 	int			levels_up = 1;
-	bool		sibling = false;
+	ListCell   *lc;
+	Query	   *subquery;
 
-	if (leaf->level->is_exists && leaf->level->parent->on_path && is_plain_joins(leaf->level->query))
+	if (!qa->hot && leaf->level->is_exists && leaf->level->parent->on_path && is_plain_joins(leaf->level->query))
 	{
 		rewrite_exists_leaf(qa, leaf);
 		return;
@@ -457,78 +483,25 @@ rewrite_leaf(QueryAnalysis *qa, QueryLeaf *leaf)
 	initStringInfo(&text->sql);
 	appendStringInfoString(&text->sql, "SELECT ");
 	wh_query_append_columns(&text->sql, leaf, "h.effective_from AS wh_present");
-	appendStringInfo(&text->sql, " FROM %s h WHERE ", wh_query_relation_name(versions_of(leaf)));
-	(void) add_param(text, path_var(qa, level, -1, levels_up));
-	append_in_effect(&text->sql, leaf, "$1");
-	if (needs_pushing(leaf))
+	appendStringInfoString(&text->sql, " FROM ");
+	(void) wh_query_add_param(text, path_var(qa, level, -1, levels_up));
+	if (qa->hot || needs_pushing(leaf))
 	{
-		push_keys(qa, leaf, wh_query_held(leaf->equalities, leaf), text, level, levels_up);
-		sibling = push_siblings(qa, leaf, text);
+		push_keys(qa, leaf, text, level, levels_up);
+		push_siblings(qa, leaf, text);
 	}
-	wh_query_replace_leaf(leaf,
-				 (Query *) query_tree_mutator(wh_query_parse(text->sql.data, text->types, text->nparams, NULL),
-											  param_mutator, text, 0),
-				 levels_up == 1 || sibling);
+	if (!qa->hot || !wh_query_append_hot_leaf(qa, leaf, text))
+		appendStringInfo(&text->sql, "%s h", wh_query_relation_name(versions_of(leaf)));
+	appendStringInfoString(&text->sql, " WHERE ");
+	append_in_effect(&text->sql, leaf, "$1");
+	foreach(lc, text->pushed)
+		appendStringInfo(&text->sql, " AND %s", ((PushedCondition *) lfirst(lc))->text);
+	subquery = wh_query_parse(text->sql.data, text->types, text->nparams, wh_query_environment(qa));
+	wh_query_replace_leaf(leaf, (Query *) query_tree_mutator(subquery, param_mutator, text, 0),
+						  levels_up == 1 || text->lateral);
 }
 
 /* The top -------------------------------------------------------------------- */
-
-/* Add an ORDER BY item on a target entry; none for a type without order. */
-static List *
-add_sort(Query *query, List *clauses, TargetEntry *te)
-{
-	SortGroupClause *sort;
-	Oid			lt,
-				eq;
-	bool		hashable;
-
-	get_sort_group_operators(exprType((Node *) te->expr), false, true, false, &lt, &eq, NULL, &hashable);
-	if (!OidIsValid(lt) || targetIsInSortList(te, InvalidOid, clauses))
-		return clauses;
-	sort = makeNode(SortGroupClause);
-	sort->tleSortGroupRef = assignSortGroupRef(te, query->targetList);
-	sort->eqop = eq;
-	sort->sortop = lt;
-	sort->hashable = hashable;
-	return lappend(clauses, sort);
-}
-
-/*
- * Order a query by its first "nkeys" columns (found by number in "resnos"),
- * its own ORDER BY, then every column: of rows for one key the first is the
- * one to take.  Columns of types without an order decide nothing.
- */
-void
-wh_query_add_order(Query *query, AttrNumber *resnos, int nkeys)
-{
-	List	   *clauses = NIL;
-	List	   *outputs = list_copy(query->targetList);
-	ListCell   *lc;
-
-	for (int i = 0; i < nkeys; i++)
-		clauses = add_sort(query, clauses, get_tle_by_resno(query->targetList, resnos[i]));
-	if (query->hasDistinctOn && query->sortClause == NIL)
-		query->sortClause = copyObject(query->distinctClause);
-	foreach(lc, query->sortClause)
-	{
-		SortGroupClause *own = lfirst_node(SortGroupClause, lc);
-		ListCell   *l2;
-		bool		known = false;
-
-		foreach(l2, clauses)
-			known |= lfirst_node(SortGroupClause, l2)->tleSortGroupRef == own->tleSortGroupRef;
-		if (!known)
-			clauses = lappend(clauses, own);
-	}
-	foreach(lc, outputs)
-	{
-		TargetEntry *te = lfirst_node(TargetEntry, lc);
-
-		if (!te->resjunk)
-			clauses = add_sort(query, clauses, te);
-	}
-	query->sortClause = clauses;
-}
 
 /* Put the key and t first in the top's output. */
 static void

@@ -5,8 +5,8 @@
 SET client_min_messages = warning;
 SET jit = off;
 SET max_parallel_workers_per_gather = 0;
--- WH_SEEDS random histories (5 unless told)
-\set seeds 5
+-- WH_SEEDS random histories (2 unless told)
+\set seeds 2
 \getenv seeds WH_SEEDS
 SELECT no_plan();
 
