@@ -62,25 +62,27 @@ BEGIN
   END IF;
 END $$;
 
+-- check-valgrind sets wh_test.scale to do less.
+SELECT coalesce(current_setting('wh_test.scale', true), '1') AS scale \gset
 CREATE TEMP TABLE candidate AS
 WITH raw AS (
-  SELECT 'number' AS kind, a_number() AS v FROM generate_series(1, 1500)
-  UNION ALL SELECT 'number', (random() * 10 ^ (random() * 40 - 20))::text FROM generate_series(1, 300)
-  UNION ALL SELECT 'double', (random() * 10 ^ (random() * 60 - 30))::text FROM generate_series(1, 10000)
-  UNION ALL SELECT 'double', (2 ^ (40 + random() * 13)::int + (random() * 1000000)::bigint + pick('0.5', '0.25', '0.125', '0.375')::float8)::text || pick('', '', '0', '5', '00001') FROM generate_series(1, 3000)
-  UNION ALL SELECT 'number', (random() * 10 ^ (random() * 10 - 5))::real::text FROM generate_series(1, 300)
+  SELECT 'number' AS kind, a_number() AS v FROM generate_series(1, (1500 * :scale)::int)
+  UNION ALL SELECT 'number', (random() * 10 ^ (random() * 40 - 20))::text FROM generate_series(1, (300 * :scale)::int)
+  UNION ALL SELECT 'double', (random() * 1e18)::bigint || 'e' || (random() * 54 - 27)::int FROM generate_series(1, (30000 * :scale)::int)
+  UNION ALL SELECT 'double', (2 ^ (40 + random() * 13)::int + (random() * 1000000)::bigint + pick('0.5', '0.25', '0.125', '0.375')::float8)::text || pick('', '', '0', '5', '00001') FROM generate_series(1, (3000 * :scale)::int)
+  UNION ALL SELECT 'number', (random() * 10 ^ (random() * 10 - 5))::real::text FROM generate_series(1, (300 * :scale)::int)
   UNION ALL SELECT 'number', unnest(ARRAY['0', '-0', '00', '-0.0', '32767', '32768', '-32768', '-32769', '2147483647', '2147483648', '-2147483648',
     '-2147483649', '9223372036854775807', '9223372036854775808', '-9223372036854775808', '-9223372036854775809', 'NaN', 'nan', 'inf',
     'Infinity', '-infinity', '1e400', '1e-400', '1e-310', '.', '-', '+', '', ' ', '1.', '.5', '-.5', '1.e3', '0x1F', '1_000', '1e', '99999.995',
-    '0.005', '0.004999', '12345678.99', '123456789.99', '10000', '100000000', '1000000000000', '0.0001', '0.00010000', '9007199254740993',
+    '0.005', '0.004999', '12345678.99', '123456789.99', '10000', '100000000', '1000000000000', '0.0001', '0.00010000', '0.00001', '-0.0000000012', '.000000000000000000001', '0.00000000', '100000.00001', '9007199254740993',
     '179769313486231580793e289', '2.2250738585072011e-308', '16777217', '1e23', '8.5e22', '1.7976931348623159e308', '4.9e-324'])
-  UNION ALL SELECT 'time', a_time() FROM generate_series(1, 1500)
-  UNION ALL SELECT 'time', a_near_time() FROM generate_series(1, 1500)
+  UNION ALL SELECT 'time', a_time() FROM generate_series(1, (1500 * :scale)::int)
+  UNION ALL SELECT 'time', a_near_time() FROM generate_series(1, (1500 * :scale)::int)
   UNION ALL SELECT 'time', unnest(ARRAY['infinity', '-infinity', 'epoch', '0000-01-01', '0001-01-01', '9999-12-31', '2000-02-29', '1900-02-29',
     '2024-02-29 23:59:60', '2024-03-31 02:30:00', '2024-10-27 02:30:00', '2024-03-10 02:30', '20240102', '2024-1-2', '2024-001', '99-01-02',
     '24:00:00', '2024-01-01 24:00:00', '2024-01-01 00:00:00.123456', '2024-01-01 00:00:00.1234567', '1582-10-10 12:00', '2024-01-01Z', '2024-01-01+02'])
-  UNION ALL SELECT 'bool', pick('t', 'f', 'true', 'false', 'TRUE', 'tr', 'y', 'no', 'on', 'off', 'of', 'o', '1', '0', '2', ' t ', '', 'yes', '10') FROM generate_series(1, 100)
-  UNION ALL SELECT 'uuid', pick(gen_random_uuid()::text, upper(gen_random_uuid()::text), '{' || gen_random_uuid() || '}', replace(gen_random_uuid()::text, '-', '')) FROM generate_series(1, 200)
+  UNION ALL SELECT 'bool', pick('t', 'f', 'true', 'false', 'TRUE', 'tr', 'y', 'no', 'on', 'off', 'of', 'o', '1', '0', '2', ' t ', '', 'yes', '10') FROM generate_series(1, (100 * :scale)::int)
+  UNION ALL SELECT 'uuid', pick(gen_random_uuid()::text, upper(gen_random_uuid()::text), '{' || gen_random_uuid() || '}', replace(gen_random_uuid()::text, '-', '')) FROM generate_series(1, (200 * :scale)::int)
   UNION ALL SELECT 'text', pick('', 'a', 'ab', 'abcde', 'abcdef', 'äöüßé', 'äöüßéx', 'abc   ', 'abcde   ', '日本語', '日本語日本語', 'a,b"c', E'a\nb', E'x\r\ny') FROM generate_series(1, 60)
   UNION ALL SELECT 'other', pick('{"a": 1}', '{"a"', '1 day 02:00', '3 mons', '{1,2,3}', '{1,x}', '192.168.0.1/24', 'red', '[1,2)', 'abc', '12.5') FROM generate_series(1, 60))
 SELECT row_number() OVER () AS id, kind, mutate(v) AS v FROM raw;
