@@ -77,6 +77,7 @@ typedef struct WhIngest
 	TupleDesc	desc;			/* of the staging table */
 	WhStagedColumns ours;
 	AttrNumber *staged_of;		/* staging column of each source column, 0 = none; from 0 */
+	bool		same_places;	/* source columns are staging's first ones */
 	int			nkeys;
 	AttrNumber	key_source[WH_MAX_KEY];
 	AttrNumber	key_staged[WH_MAX_KEY];
@@ -123,6 +124,7 @@ typedef struct WhIngest
 
 /* ingest.c */
 extern void wh_ingest_stage(WhIngest *ing, WhIngestRow *row);
+extern void wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time);
 
 /* ingest_row.c */
 extern void wh_ingest_pipe_open(WhIngest *ing);
