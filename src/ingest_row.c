@@ -466,7 +466,10 @@ wh_ingest_pipe_flush(WhIngest *ing)
 	}
 	old = MemoryContextSwitchTo(pipe->context);
 	for (int n = 0; n < pipe->nrows; n++)
+	{
+		ing->unit = pipe->rows[n].unit;
 		finish_row(ing, &pipe->rows[n]);
+	}
 	MemoryContextSwitchTo(old);
 	pipe->nrows = 0;
 	pipe->bytes = 0;
@@ -487,6 +490,7 @@ gather_row(WhIngest *ing, WhSourceRow *source)
 
 	memset(row, 0, sizeof(WhIngestRow));
 	row->source = *source;
+	row->unit = ing->unit;
 	row->source.values = palloc(sizeof(Datum) * desc->natts);
 	row->source.isnull = palloc(sizeof(bool) * desc->natts);
 	memcpy(row->source.isnull, source->isnull, sizeof(bool) * desc->natts);
@@ -571,6 +575,7 @@ wh_ingest_row(WhIngest *ing, WhSourceRow *source)
 		MemoryContext old = MemoryContextSwitchTo(pipe->context);
 
 		row.source = *source;
+		row.unit = ing->unit;
 		row.event_time = DT_NOBEGIN;
 		row.is_deleted = source->tombstone;
 		row.warnings = 0;

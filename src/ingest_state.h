@@ -61,6 +61,7 @@ typedef struct WhIngestRow
 	bool		is_deleted;
 	List	   *errors;			/* of WhRowError */
 	int			warnings;
+	struct WhUnit *unit;		/* it came in */
 } WhIngestRow;
 
 typedef struct WhIngest
@@ -153,6 +154,7 @@ extern void wh_units_save(WhIngest *ing);
 extern void wh_ingest_read_source(WhIngest *ing);
 extern void wh_ingest_read_relation(WhIngest *ing);
 extern void wh_ingest_read_files(WhIngest *ing);
+extern void wh_ingest_read_topic(WhIngest *ing);
 
 /* splice_keyed.c: sorts records by key, puts them beside what is staged */
 extern void wh_splice_put(WhIngest *ing, WhIngestRow *row);
