@@ -67,8 +67,9 @@ wh_bulk_open(Oid relid, bool at_end)
 	ExecOpenIndices(state->result_rel, false);
 	state->bistate = GetBulkInsertState();
 	state->options = at_end ? TABLE_INSERT_SKIP_FSM : 0;
+	/* One block that a reset keeps holds a whole batch. */
 	state->batch_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh bulk rows",
-												 ALLOCSET_DEFAULT_SIZES);
+												 0, 2 * BUFFER_BYTES, 2 * BUFFER_BYTES);
 	state->update_slot = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
 	return writer;
 }

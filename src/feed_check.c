@@ -101,6 +101,12 @@ wh_feed_check_source(const WhFeed *feed, Relation source)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("source \"%s\" has no columns", RelationGetRelationName(source))));
+	if (feed->load == WH_LOAD_SNAPSHOT && wh_feed_source_kind(source) == WH_SOURCE_KAFKA)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a snapshot feed cannot read a topic"),
+				 errdetail("A topic has no end at which its set would be complete."),
+				 errhint("Use load upsert or append.")));
 	if (feed->load == WH_LOAD_APPEND && feed->key == NIL &&
 		wh_feed_source_kind(source) == WH_SOURCE_RELATION)
 		ereport(ERROR,

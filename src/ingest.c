@@ -54,6 +54,7 @@ map_columns(WhIngest *ing)
 {
 	Oid			table = wh_feed_table(ing->feed);
 	ListCell   *lc;
+	bool		same_places = true;
 
 	ing->ours.effective_from = get_attnum(table, "effective_from");
 	ing->ours.effective_to = get_attnum(table, "effective_to");
@@ -69,8 +70,12 @@ map_columns(WhIngest *ing)
 		AttrNumber	attnum;
 
 		if (att->attisdropped)
+		{
+			same_places = false;
 			continue;
+		}
 		attnum = get_attnum(table, NameStr(att->attname));
+		same_places &= attnum == i + 1;
 		if (attnum <= 0)
 			continue;			/* added to the source later; see wh.alter_feed */
 		staged = TupleDescAttr(ing->desc, attnum - 1);
@@ -85,6 +90,7 @@ map_columns(WhIngest *ing)
 		ing->staged_of[i] = attnum;
 		ing->image[ing->nimage++] = attnum;
 	}
+	ing->same_places = same_places;
 	if (ing->ours.is_deleted > 0)
 		ing->image[ing->nimage++] = ing->ours.is_deleted;
 	foreach(lc, ing->feed->key)
@@ -101,49 +107,67 @@ map_columns(WhIngest *ing)
 	}
 }
 
-/* Fill the scratch row with a record in staging's form. */
-static void
-fill_row(WhIngest *ing, WhIngestRow *row, int64 position)
+/* Fill the scratch row with a record's columns, unless they were put there. */
+static inline void
+fill_columns(WhIngest *ing, WhSourceRow *source)
 {
+	if (source->values == ing->values)
+		return;
 	for (int i = 0; i < ing->source_desc->natts; i++)
 	{
 		AttrNumber	attnum = ing->staged_of[i];
 
 		if (attnum == 0)
 			continue;
-		ing->values[attnum - 1] = row->source.values[i];
-		ing->isnull[attnum - 1] = row->source.isnull[i];
+		ing->values[attnum - 1] = source->values[i];
+		ing->isnull[attnum - 1] = source->isnull[i];
 	}
-#define SET_OURS(column, value) \
-	do { \
-		if (ing->ours.column > 0) \
-		{ \
-			ing->values[ing->ours.column - 1] = (value); \
-			ing->isnull[ing->ours.column - 1] = false; \
-		} \
-	} while (0)
-	SET_OURS(effective_from, TimestampTzGetDatum(row->event_time));
-	SET_OURS(effective_to, TimestampTzGetDatum(DT_NOEND));
-	SET_OURS(is_deleted, BoolGetDatum(row->is_deleted));
-	SET_OURS(batch_id, Int64GetDatum(ing->batch_id));
-	SET_OURS(source_position, Int64GetDatum(position));
+}
+
+static inline void
+set_ours(WhIngest *ing, AttrNumber column, Datum value)
+{
+	if (column > 0)
+	{
+		ing->values[column - 1] = value;
+		ing->isnull[column - 1] = false;
+	}
+}
+
+static int64
+position_of(WhIngest *ing, WhSourceRow *source)
+{
+	return wh_position(ing->unit ? ing->unit->unit_no : ing->feed->reads + 1, source->low);
+}
+
+/* Write a good record of an append feed without key. */
+void
+wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time)
+{
+	fill_columns(ing, source);
+	set_ours(ing, ing->ours.effective_from, TimestampTzGetDatum(event_time));
+	set_ours(ing, ing->ours.batch_id, Int64GetDatum(ing->batch_id));
+	set_ours(ing, ing->ours.source_position, Int64GetDatum(position_of(ing, source)));
+	wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
+	ing->result->counts.rows_staged++;
 }
 
 /* Take a good record: into the table, or into the sort of keyed loads. */
 void
 wh_ingest_stage(WhIngest *ing, WhIngestRow *row)
 {
-	int64		position = wh_position(ing->unit ? ing->unit->unit_no : ing->feed->reads + 1,
-									   row->source.low);
-
-	fill_row(ing, row, position);
 	if (ing->nkeys == 0)
 	{
-		wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
-		ing->result->counts.rows_staged++;
+		wh_ingest_stage_plain(ing, &row->source, row->event_time);
+		return;
 	}
-	else
-		wh_splice_put(ing, row);
+	fill_columns(ing, &row->source);
+	set_ours(ing, ing->ours.effective_from, TimestampTzGetDatum(row->event_time));
+	set_ours(ing, ing->ours.effective_to, TimestampTzGetDatum(DT_NOEND));
+	set_ours(ing, ing->ours.is_deleted, BoolGetDatum(row->is_deleted));
+	set_ours(ing, ing->ours.batch_id, Int64GetDatum(ing->batch_id));
+	set_ours(ing, ing->ours.source_position, Int64GetDatum(position_of(ing, &row->source)));
+	wh_splice_put(ing, row);
 }
 
 /* Write the feed's own row: reads, watermark, last batch. */

@@ -131,6 +131,9 @@ read_records(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, bool *checks
 
 	if (ing->feed->redact == NIL)
 	{
+		/* Convert straight into the scratch row where columns are in their places. */
+		if (ing->same_places)
+			wh_csv_set_output(scan, ing->values, ing->isnull);
 		while ((row = wh_csv_next(scan)) != NULL)
 			wh_ingest_row(ing, row);
 	}

@@ -53,6 +53,7 @@ typedef struct WhRowPipe
 	int			nnotnull;
 	AttrNumber *notnull;
 	bool		has_expressions;
+	bool		is_plain;		/* good records need their event time only */
 
 	MemoryContext context;		/* of the chunk */
 	WhIngestRow rows[CHUNK_ROWS];
@@ -156,6 +157,7 @@ wh_ingest_pipe_open(WhIngest *ing)
 	for (int i = 0; i < desc->natts; i++)
 		if (TupleDescAttr(desc, i)->attnotnull && !TupleDescAttr(desc, i)->attisdropped)
 			pipe->notnull[pipe->nnotnull++] = i + 1;
+	pipe->is_plain = ing->nkeys == 0 && pipe->nnotnull == 0;
 	pipe->has_expressions = pipe->nredact > 0 || pipe->time || pipe->deleted || pipe->nscreens > 0;
 }
 
@@ -464,7 +466,10 @@ wh_ingest_pipe_flush(WhIngest *ing)
 	}
 	old = MemoryContextSwitchTo(pipe->context);
 	for (int n = 0; n < pipe->nrows; n++)
+	{
+		ing->unit = pipe->rows[n].unit;
 		finish_row(ing, &pipe->rows[n]);
+	}
 	MemoryContextSwitchTo(old);
 	pipe->nrows = 0;
 	pipe->bytes = 0;
@@ -485,6 +490,7 @@ gather_row(WhIngest *ing, WhSourceRow *source)
 
 	memset(row, 0, sizeof(WhIngestRow));
 	row->source = *source;
+	row->unit = ing->unit;
 	row->source.values = palloc(sizeof(Datum) * desc->natts);
 	row->source.isnull = palloc(sizeof(bool) * desc->natts);
 	memcpy(row->source.isnull, source->isnull, sizeof(bool) * desc->natts);
@@ -529,6 +535,21 @@ gather_row(WhIngest *ing, WhSourceRow *source)
 	MemoryContextSwitchTo(old);
 }
 
+/* Give the event time of a good record, or false when there is something to say. */
+static bool
+plain_event_time(WhIngest *ing, WhSourceRow *source, TimestampTz *time)
+{
+	WhRowPipe  *pipe = ing->pipe;
+
+	if (source->tombstone)
+		return false;
+	if (OidIsValid(pipe->time_type))
+		return !source->isnull[pipe->time_column - 1] &&
+			wh_ingest_event_time(pipe->time_type, source->values[pipe->time_column - 1], pipe->tz, time);
+	*time = source->source_time != DT_NOBEGIN ? source->source_time : ing->batch_start;
+	return true;
+}
+
 /*
  * Take one record from its source.  The record may be changed or freed when
  * this returns.
@@ -537,6 +558,7 @@ void
 wh_ingest_row(WhIngest *ing, WhSourceRow *source)
 {
 	WhRowPipe  *pipe = ing->pipe;
+	TimestampTz time;
 
 	ing->result->counts.rows_read++;
 	if (pipe->has_expressions)
@@ -545,12 +567,15 @@ wh_ingest_row(WhIngest *ing, WhSourceRow *source)
 		if (pipe->nrows == CHUNK_ROWS || pipe->bytes > CHUNK_BYTES)
 			wh_ingest_pipe_flush(ing);
 	}
+	else if (pipe->is_plain && source->errors == NIL && plain_event_time(ing, source, &time))
+		wh_ingest_stage_plain(ing, source, time);
 	else
 	{
 		WhIngestRow row;
 		MemoryContext old = MemoryContextSwitchTo(pipe->context);
 
 		row.source = *source;
+		row.unit = ing->unit;
 		row.event_time = DT_NOBEGIN;
 		row.is_deleted = source->tombstone;
 		row.warnings = 0;

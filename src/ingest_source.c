@@ -18,9 +18,8 @@ wh_ingest_read_source(WhIngest *ing)
 		case WH_SOURCE_CSV:
 			wh_ingest_read_files(ing);
 			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("source of feed \"%s\" cannot be read", ing->feed->name)));
+		case WH_SOURCE_KAFKA:
+			wh_ingest_read_topic(ing);
+			break;
 	}
 }

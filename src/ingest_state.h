@@ -61,6 +61,7 @@ typedef struct WhIngestRow
 	bool		is_deleted;
 	List	   *errors;			/* of WhRowError */
 	int			warnings;
+	struct WhUnit *unit;		/* it came in */
 } WhIngestRow;
 
 typedef struct WhIngest
@@ -77,6 +78,7 @@ typedef struct WhIngest
 	TupleDesc	desc;			/* of the staging table */
 	WhStagedColumns ours;
 	AttrNumber *staged_of;		/* staging column of each source column, 0 = none; from 0 */
+	bool		same_places;	/* source columns are staging's first ones */
 	int			nkeys;
 	AttrNumber	key_source[WH_MAX_KEY];
 	AttrNumber	key_staged[WH_MAX_KEY];
@@ -123,6 +125,7 @@ typedef struct WhIngest
 
 /* ingest.c */
 extern void wh_ingest_stage(WhIngest *ing, WhIngestRow *row);
+extern void wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time);
 
 /* ingest_row.c */
 extern void wh_ingest_pipe_open(WhIngest *ing);
@@ -151,6 +154,7 @@ extern void wh_units_save(WhIngest *ing);
 extern void wh_ingest_read_source(WhIngest *ing);
 extern void wh_ingest_read_relation(WhIngest *ing);
 extern void wh_ingest_read_files(WhIngest *ing);
+extern void wh_ingest_read_topic(WhIngest *ing);
 
 /* splice_keyed.c: sorts records by key, puts them beside what is staged */
 extern void wh_splice_put(WhIngest *ing, WhIngestRow *row);

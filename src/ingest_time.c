@@ -20,7 +20,14 @@ local_to_utc(Timestamp local, pg_tz *tz, TimestampTz *result)
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			offset;
+	long		fixed;
 
+	/* UTC, and every other zone that has ever had one offset only */
+	if (pg_get_timezone_offset(tz, &fixed))
+	{
+		*result = local - fixed * USECS_PER_SEC;
+		return true;
+	}
 	if (timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0)
 		return false;
 	offset = DetermineTimeZoneOffset(&tm, tz);
