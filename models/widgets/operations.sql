@@ -5,15 +5,18 @@
 --   inventory   product, supplier, inventory: a CSV file per entity and day
 --   in_store    store, store_location, store_sales: the tables themselves
 --
--- Run by wh.create_model('widgets', role => 'operations', options => ...), or by psql -f after
--- SET widgets_wh.model_options = '{...}'. Options, all of them optional:
+-- Run it with
+--     SELECT wh.create_model('widgets', role => 'operations', options => '{"directory": "/srv/inventory"}');
+-- or, to change it first, as an ordinary script:
+--     psql -1 -c "SET widgets_wh.model_options = '{\"directory\": \"/srv/inventory\"}'" -f operations.sql
+-- and then CALL wh.simulate(). Its options, none of which must be given:
 --
---   bootstrap_servers  Kafka; without, messages go to ecommerce.outbox
---   topic_prefix       put before each topic's name ('')
---   directory          where CSV files go, absolute; without, none are written
---   start_date         the first simulated day ('2024-01-01')
---   seed               same seed, same company (1)
---   dirt               share of faulty values, where real sources have them (0)
+-- option bootstrap_servers: Kafka; without, messages go to table ecommerce.outbox
+-- option topic_prefix: put before each topic's name; by default nothing
+-- option directory: the server's folder for CSV files, absolute; without, none are written
+-- option start_date: the first simulated day; by default 2024-01-01
+-- option seed: the same seed makes the same company; by default 1
+-- option dirt: share of faulty values in the columns where real sources have them, up to 0.2; by default 0
 
 CREATE SCHEMA operations;
 COMMENT ON SCHEMA operations IS 'Widgets Unlimited: the simulator and its log';
