@@ -95,7 +95,7 @@ void
 wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const WhSpec *spec)
 {
 	static const char *const reference_options[] = {"relation", "column", "reference", "popularity", "where", NULL};
-	static const char *const parent_options[] = {"relation", "column", NULL};
+	static const char *const parent_options[] = {"relation", "column", "where", NULL};
 	char	   *kind = wh_spec_text(spec, "kind", NULL);
 	bool		is_parent = strcmp(kind, "parent") == 0;
 	Oid			relid;
@@ -354,10 +354,9 @@ load_group(WhGenerator *generator, WhGroup *group)
 	if (key)
 		appendStringInfo(&sql, ", %s::pg_catalog.int8", key);
 	appendStringInfo(&sql, " FROM %s", group->relation);
-	if (condition)
-		appendStringInfo(&sql, " WHERE %s", condition);
-	else if (group->where)
-		appendStringInfo(&sql, " WHERE (%s)", group->where);
+	if (condition || group->where)
+		appendStringInfo(&sql, " WHERE (%s) AND (%s)", condition ? condition : "true",
+						 group->where ? group->where : "true");
 
 	memset(&receiver, 0, sizeof(receiver));
 	receiver.pub.receiveSlot = receive_row;
@@ -378,6 +377,8 @@ load_group(WhGenerator *generator, WhGroup *group)
 		elog(ERROR, "SPI_execute_plan_extended failed");
 	SPI_finish();
 
+	if (group->nrows == 0 && group->is_linked)
+		return;
 	if (group->nrows == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

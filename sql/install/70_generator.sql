@@ -74,6 +74,43 @@ AS 'MODULE_PATHNAME', 'wh_generate';
 COMMENT ON FUNCTION wh.generate(regclass, bigint, bigint, boolean, int, bigint, int, timestamp, timestamp)
     IS 'makes new rows of a table and changes existing ones, as its generator says';
 
+CREATE FUNCTION wh.write_csv(file text, query text)
+RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, wh, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, MDY'
+AS 'MODULE_PATHNAME', 'wh_write_csv';
+COMMENT ON FUNCTION wh.write_csv(text, text)
+    IS 'writes the rows of a query to a CSV file of the server, under its name only when complete';
+
+-- Runs the operational systems that wh.create_model made, day by day, each day in a transaction
+-- of its own (which is why it pins no search_path).
+CREATE PROCEDURE wh.simulate(days int DEFAULT 4, start_date date DEFAULT NULL, seed bigint DEFAULT NULL,
+    scale float8 DEFAULT 1, growth float8 DEFAULT 0, dirt float8 DEFAULT NULL, workers int DEFAULT 1,
+    pace interval DEFAULT '0')
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF pg_catalog.to_regprocedure('operations.simulate_day(date,bigint,double precision,double precision,double precision,integer)') IS NULL THEN
+        RAISE EXCEPTION 'this database has no operational systems to simulate' USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Make them with wh.create_model(''widgets'', role => ''operations'').';
+    END IF;
+    FOR day IN 1 .. days LOOP
+        PERFORM operations.simulate_day(CASE day WHEN 1 THEN start_date END, seed, scale, growth, dirt, workers);
+        COMMIT;
+        IF day < days AND pace > '0' THEN
+            PERFORM pg_catalog.pg_sleep_for(pace);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE wh.simulate(int, date, bigint, float8, float8, float8, int, interval)
+    IS 'simulates days of the operational systems in this database, each in its own transaction';
+
+REVOKE ALL ON FUNCTION wh.write_csv(text, text) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE wh.simulate(int, date, bigint, float8, float8, float8, int, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION wh.create_generator(regclass, jsonb, text[], text, jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION wh.drop_generator(regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION wh.generate(regclass, bigint, bigint, boolean, int, bigint, int, timestamp, timestamp) FROM PUBLIC;
