@@ -68,6 +68,7 @@ extern void wh_kafka_consumer_assign(WhKafkaConsumer *consumer, const WhKafkaPla
 extern void wh_kafka_consumer_pause(WhKafkaConsumer *consumer, int32 partition);
 extern WhKafkaEvent wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeout_ms, WhKafkaMessage *message);
 extern bool wh_kafka_consumer_commit(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces);
+extern const char *wh_kafka_consumer_trouble(WhKafkaConsumer *consumer);
 extern bool wh_kafka_message_header(const WhKafkaMessage *message, int i, const char **name,
 									const char **value, Size *value_len);
 

@@ -311,10 +311,11 @@ wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeout_ms, WhKafkaMessage
 			if (consumer->heard == 0)
 				consumer->heard = since;
 		}
+		if (wh_kafka_handle_refused(handle))
+			wh_kafka_raise(handle, RD_KAFKA_RESP_ERR_NO_ERROR, NULL, "could not read topic");
 		if (timeout_ms < 0)
 		{
-			if (wh_kafka_handle_refused(handle) ||
-				TimestampDifferenceExceeds(consumer->heard, GetCurrentTimestamp(), handle->timeout_ms))
+			if (TimestampDifferenceExceeds(consumer->heard, GetCurrentTimestamp(), handle->timeout_ms))
 				wh_kafka_raise(handle, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL, "could not read topic");
 			wh_kafka_handle_wait(handle, 1000);
 		}
@@ -345,6 +346,21 @@ wh_kafka_consumer_commit(WhKafkaConsumer *consumer, const WhKafkaPlace *places, 
 	err = rd_kafka_commit(handle->rk, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
 	return !err;
+}
+
+/*
+ * Say what is wrong with the connection; NULL = nothing is known to be.  The
+ * text lives until the next call of the consumer.
+ */
+const char *
+wh_kafka_consumer_trouble(WhKafkaConsumer *consumer)
+{
+	WhKafkaHandle *handle = consumer->handle;
+
+	wh_kafka_handle_poll(handle);
+	if (wh_kafka_handle_refused(handle) || (handle->all_down && handle->cause))
+		return handle->cause_text;
+	return handle->all_down ? "no broker can be reached" : NULL;
 }
 
 /*

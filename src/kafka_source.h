@@ -1,0 +1,70 @@
+/*
+ * kafka_source.h
+ *	  The messages of a Kafka foreign table, partition by partition, for feeds.
+ *
+ * How a feed uses it:
+ *
+ *		source = wh_kafka_source_open(relid, owner, group);
+ *		n = wh_kafka_source_partitions(source, &partitions);
+ *		for each of them choose the next offset to read: the stored one, when
+ *			wh_kafka_continuity says it can be; else by where the feed starts
+ *			(wh_kafka_source_find)
+ *		wh_kafka_source_start(source, places, n);
+ *		while the batch has room
+ *			wh_kafka_source_next(source, timeout_ms, &row): a row, an end, nothing
+ *		wh_kafka_source_places(source, &places): the next offset of each partition,
+ *			to be stored in the transaction that stages the rows
+ *		commit; then wh_kafka_source_commit(source), for lag tools
+ *
+ * The source may live longer than a transaction: the next batch goes on with
+ * wh_kafka_source_next.  After a rollback call wh_kafka_source_start again with
+ * the stored offsets.  It belongs to the memory context it was opened in.
+ *
+ * A topic that was deleted and made again cannot be told by an identity, which
+ * librdkafka 2.0 does not show; it is told by an end before the stored offset.
+ */
+#ifndef WH_KAFKA_SOURCE_H
+#define WH_KAFKA_SOURCE_H
+
+#include "kafka_client.h"
+#include "source.h"
+
+typedef struct WhKafkaSource WhKafkaSource;
+
+typedef struct WhKafkaPartition
+{
+	int32		partition;
+	int64		low;			/* earliest retained offset */
+	int64		end;			/* next offset, not counting open transactions */
+} WhKafkaPartition;
+
+/* How a stored offset fits a partition. */
+typedef enum WhKafkaContinuity
+{
+	WH_KAFKA_CONTINUES,
+	WH_KAFKA_LOST,				/* messages before low are not retained any more */
+	WH_KAFKA_RECREATED			/* it is beyond the end: another topic of that name */
+} WhKafkaContinuity;
+
+/* A message as a row.  Lives until the next one is asked for. */
+typedef struct WhKafkaSourceRow
+{
+	WhSourceRow row;			/* low is the offset */
+	int32		partition;
+	WhKafkaMessage message;		/* key, and for wh_kafka_headers_json */
+} WhKafkaSourceRow;
+
+extern bool wh_kafka_is_kafka_table(Oid relid);
+extern WhKafkaSource *wh_kafka_source_open(Oid relid, Oid userid, const char *group);
+extern void wh_kafka_source_close(WhKafkaSource *source);
+extern const char *wh_kafka_source_topic(WhKafkaSource *source);
+extern int	wh_kafka_source_partitions(WhKafkaSource *source, WhKafkaPartition **partitions);
+extern void wh_kafka_source_find(WhKafkaSource *source, WhKafkaPlace *places, int nplaces);
+extern WhKafkaContinuity wh_kafka_continuity(const WhKafkaPartition *partition, int64 stored);
+extern void wh_kafka_source_start(WhKafkaSource *source, const WhKafkaPlace *places, int nplaces);
+extern WhKafkaEvent wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **row);
+extern int	wh_kafka_source_places(WhKafkaSource *source, const WhKafkaPlace **places);
+extern bool wh_kafka_source_commit(WhKafkaSource *source);
+extern const char *wh_kafka_source_trouble(WhKafkaSource *source);
+
+#endif							/* WH_KAFKA_SOURCE_H */
