@@ -294,7 +294,7 @@ wh_kafka_validator(PG_FUNCTION_ARGS)
 			parse_format(value);
 		else if (strcmp(option->name, "metadata") == 0)
 			parse_metadata(value);
-		else if (value[0] == '\0')
+		else if (value[0] == '\0' && where == ON_TABLE)
 			ereport(ERROR,
 					errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 					errmsg("option \"%s\" must not be empty", option->name));

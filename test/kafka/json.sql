@@ -68,18 +68,21 @@ SELECT is_empty('SELECT * FROM wh.kafka_errors(''typed'') WHERE "column" IS NOT 
 \! $KAFKA_CTL topic json_good 1
 CREATE FOREIGN TABLE good_raw (v text, id text OPTIONS (metadata 'key')) SERVER shop OPTIONS (topic 'json_good', format 'text');
 INSERT INTO good_raw SELECT v, id FROM sent WHERE jsonb_typeof(b) = 'object' ORDER BY id;
-CREATE FOREIGN TABLE good (LIKE typed) SERVER shop OPTIONS (topic 'json_good');
-ALTER FOREIGN TABLE good ALTER id OPTIONS (ADD metadata 'key'), ALTER ab OPTIONS (ADD path 'a.b'), ALTER deep OPTIONS (ADD path 'deep.j'),
-  ALTER deeper OPTIONS (ADD path 'deep.deep.t'), ALTER same OPTIONS (ADD path 't'), ALTER empty OPTIONS (ADD path '');
+CREATE FOREIGN TABLE good (id int OPTIONS (metadata 'key'), a text, b text, i text, n text, t text, j json, jb jsonb,
+  ab text OPTIONS (path 'a.b'), deep jsonb OPTIONS (path 'deep.j'), deeper text OPTIONS (path 'deep.deep.t'), same text OPTIONS (path 't'))
+  SERVER shop OPTIONS (topic 'json_good');
 CREATE TYPE flat AS (a text, b text, i text, n text, t text, j json, jb jsonb);
 CREATE TABLE wanted AS SELECT s.id, f.*,
     CASE WHEN jsonb_typeof(s.b -> 'a') = 'object' THEN s.b #>> '{a,b}' END AS ab, nullif(s.b #> '{deep,j}', 'null') AS deep,
     s.b #>> '{deep,deep,t}' AS deeper, f.t AS same
   FROM sent s, json_populate_record(NULL::flat, s.v::json) f WHERE jsonb_typeof(s.b) = 'object';
+-- json_populate_record writes a string's escapes anew
+CREATE FUNCTION text_of(j json) RETURNS text LANGUAGE sql AS
+  $$SELECT json_typeof(j) || CASE json_typeof(j) WHEN 'string' THEN j #>> '{}' ELSE j::text END$$;
 CREATE TABLE got AS SELECT * FROM good;
 SELECT is((SELECT count(*) FROM got), (SELECT count(*) FROM wanted), 'as many rows');
 SELECT is_empty($$SELECT w, g FROM wanted w JOIN got g USING (id)
-  WHERE (w.a, w.b, w.i, w.n, w.t, w.j::text, w.jb, w.deep, w.same) IS DISTINCT FROM (g.a, g.b, g.i, g.n, g.t, g.j::text, g.jb, g.deep, g.same)$$,
+  WHERE (w.a, w.b, w.i, w.n, w.t, text_of(w.j), w.jb, w.deep, w.same) IS DISTINCT FROM (g.a, g.b, g.i, g.n, g.t, text_of(g.j), g.jb, g.deep, g.same)$$,
   'columns as json_populate_record sets them');
 SELECT is_empty($$SELECT w.ab, g.ab, w.deeper, g.deeper FROM wanted w JOIN got g USING (id)
   WHERE regexp_replace(coalesce(w.ab, '-'), '[\s,0-9.eE+-]', '', 'g') <> regexp_replace(coalesce(g.ab, '-'), '[\s,0-9.eE+-]', '', 'g')

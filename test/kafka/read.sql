@@ -102,17 +102,20 @@ COMMIT;
 -- However a scan ends, no thread, no file is left
 SELECT threads() AS before, open_files() AS files_before \gset
 SELECT n FROM many LIMIT 1 \gset
-SELECT is(threads(), :before, 'LIMIT');
+SELECT is(threads(), :before::bigint, 'LIMIT');
 SELECT throws_ok('SELECT 1 / (n - n) FROM many', '22012', NULL, 'an error in mid-scan');
-SELECT is(threads(), :before, 'error');
+SELECT is(threads(), :before::bigint, 'error');
 SELECT throws_ok('SELECT 1 / (n - n) FROM many', '22012', NULL, 'and again');
 SET statement_timeout = '500ms';
-SELECT throws_ok('SELECT count(pg_sleep(0.01)) FROM many WHERE pg_sleep(0.001) IS NOT NULL', '57014', NULL, 'a cancel in mid-scan');
+\set ON_ERROR_STOP off
+SELECT count(pg_sleep(0.01)) FROM many;
+\set ON_ERROR_STOP on
 RESET statement_timeout;
-SELECT is(threads(), :before, 'cancel');
+SELECT is(:'LAST_ERROR_SQLSTATE', '57014', 'a cancel in mid-scan');
+SELECT is(threads(), :before::bigint, 'cancel');
 DO $$ BEGIN PERFORM 1 / (n - n) FROM many; EXCEPTION WHEN division_by_zero THEN NULL; END $$;
-SELECT is(threads(), :before, 'subtransaction');
-SELECT is(open_files(), :files_before, 'no file is left open');
+SELECT is(threads(), :before::bigint, 'subtransaction');
+SELECT is(open_files(), :files_before::bigint, 'no file is left open');
 
 -- A topic that is not there, a broker that is not there
 CREATE FOREIGN TABLE missing (a int) SERVER shop OPTIONS (topic 'read_missing');
@@ -120,8 +123,11 @@ SELECT throws_ok('SELECT * FROM missing', 'HV00R', NULL, 'topic missing');
 CREATE SERVER nowhere FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '127.0.0.1:9', socket_timeout_ms '20000');
 CREATE FOREIGN TABLE unreachable (a int) SERVER nowhere OPTIONS (topic 't');
 SET statement_timeout = '300ms';
-SELECT throws_ok('SELECT * FROM unreachable', '57014', NULL, 'waiting for a broker can be cancelled');
+\set ON_ERROR_STOP off
+SELECT * FROM unreachable;
+\set ON_ERROR_STOP on
 RESET statement_timeout;
-SELECT is(threads(), :before, 'and leaves no thread');
+SELECT is(:'LAST_ERROR_SQLSTATE', '57014', 'waiting for a broker can be cancelled');
+SELECT is(threads(), :before::bigint, 'and leaves no thread');
 
 SELECT * FROM finish();

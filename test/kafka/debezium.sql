@@ -1,0 +1,37 @@
+-- Debezium's envelope, and deletes by tombstone.
+\getenv bootstrap KAFKA_BOOTSTRAP
+SELECT no_plan();
+CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers :'bootstrap');
+\! $KAFKA_CTL topic dbz 1
+CREATE FOREIGN TABLE raw (v text, k text OPTIONS (metadata 'key')) SERVER shop OPTIONS (topic 'dbz', format 'text');
+CREATE FOREIGN TABLE customer (id int, name text, city text OPTIONS (path 'address.city'), op text OPTIONS (metadata 'operation'),
+    lsn jsonb OPTIONS (metadata 'source'), at timestamptz OPTIONS (metadata 'source_time'), off bigint OPTIONS (metadata 'offset'))
+  SERVER shop OPTIONS (topic 'dbz', format 'debezium');
+INSERT INTO raw (k, v) VALUES
+  ('{"id":1}', '{"before":null,"after":{"id":1,"name":"Ann","address":{"city":"Oslo"}},"source":{"ts_ms":1704067200123,"lsn":10},"op":"r","ts_ms":1}'),
+  ('{"id":2}', '{"before":null,"after":{"id":2,"name":"Bob"},"source":{"ts_ms":1704067201000,"lsn":11},"op":"c"}'),
+  ('{"id":1}', '{"op":"u","before":{"id":1,"name":"Ann"},"after":{"id":1,"name":"Anna"},"source":{"ts_ms":1704067202000,"lsn":12}}'),
+  ('{"id":2}', '{"op":"d","before":{"id":2,"name":"Bob"},"after":null,"source":{"ts_ms":1704067203000,"lsn":13}}'),
+  ('{"id":2}', NULL),
+  ('{"schema":{},"payload":{"id":3}}', '{"schema":{"op":"x"},"payload":{"op":"c","before":null,"after":{"id":3,"name":"Cid"},"source":{"ts_ms":1704067204000}}}'),
+  ('{"schema":{},"payload":{"id":3}}', '{"schema":{},"payload":{"op":"d","before":null,"after":null,"source":{"ts_ms":1704067205000}}}'),
+  ('{"schema":{},"payload":{"id":3}}', NULL);
+SELECT results_eq('SELECT id, name, city, op, (lsn ->> ''lsn'')::int, extract(epoch FROM at)::numeric(20,3) FROM customer ORDER BY off', $$VALUES
+  (1, 'Ann', 'Oslo', 'r', 10, 1704067200.123), (2, 'Bob', NULL, 'c', 11, 1704067201.000), (1, 'Anna', NULL, 'u', 12, 1704067202.000),
+  (2, 'Bob', NULL, 'd', 13, 1704067203.000), (2, NULL, NULL, NULL, NULL, NULL), (3, 'Cid', NULL, 'c', NULL, 1704067204.000),
+  (3, NULL, NULL, 'd', NULL, 1704067205.000), (3, NULL, NULL, NULL, NULL, NULL)$$,
+  'snapshot, insert, update, delete, tombstone; with and without schema');
+INSERT INTO raw (k, v) VALUES
+  ('x', '{"op":"t","source":{}}'), ('x', '{"op":"q"}'), ('x', '{"id": 1}'), ('x', '{"op":"u","after":null}'), ('x', '{"payload":5}'), ('x', NULL), (NULL, NULL);
+SELECT results_eq('SELECT "offset"::int, sqlstate FROM wh.kafka_errors(''customer'')',
+  $$VALUES (8, '0A000'), (9, '22P02'), (10, '22P02'), (11, '22P02'), (12, '22P02'), (13, '22P02'), (14, '23502')$$, 'truncate and what is no change are refused');
+SELECT throws_like('SELECT * FROM customer WHERE off = 8', '%truncated%', 'truncate: clearly');
+SELECT throws_ok($$INSERT INTO customer (id) VALUES (1)$$, '0A000', NULL, 'no INSERT');
+
+\! $KAFKA_CTL topic tomb 1
+\! printf '7\t{"id":7,"n":1}\n8\t{"n":2}\n7\t\\N\n' | $KAFKA_CTL produce tomb
+CREATE FOREIGN TABLE keyed (id int, n int, off bigint OPTIONS (metadata 'offset')) SERVER shop OPTIONS (topic 'tomb', key_column 'id');
+SELECT results_eq('SELECT id, n FROM keyed ORDER BY off', 'VALUES (7, 1), (8, 2), (7, NULL)', 'key_column: of tombstones, and where the value has none');
+SELECT is_empty('SELECT * FROM wh.kafka_errors(''keyed'')', 'no errors');
+
+SELECT * FROM finish();
