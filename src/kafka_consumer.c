@@ -26,7 +26,10 @@ struct WhKafkaConsumer
 	bool		report_out_of_range;
 };
 
-/* The broker answers a read at once when there is something to send. */
+/*
+ * When the queue of fetched messages is full, librdkafka before 2.2 looks again
+ * only a second later: it must hold what we use in a second, in bytes alone.
+ */
 static const char *const consumer_settings[] = {
 	"group.id", "widgets_wh",
 	"enable.auto.commit", "false",
@@ -34,7 +37,8 @@ static const char *const consumer_settings[] = {
 	"enable.partition.eof", "true",
 	"allow.auto.create.topics", "false",
 	"isolation.level", "read_committed",
-	"queued.max.messages.kbytes", "32768",
+	"queued.max.messages.kbytes", "65536",
+	"queued.min.messages", "10000000",
 	"fetch.wait.max.ms", "100",
 	"fetch.error.backoff.ms", "100",
 	NULL

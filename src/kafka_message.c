@@ -19,56 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "json_fields.h"
-#include "kafka_message.h"
-#include "value_convert.h"
-
-/* How a column takes JSON. */
-typedef enum ColumnClass
-{
-	TAKES_SCALARS,				/* by the type's input, but objects and arrays */
-	TAKES_TEXT,					/* objects and arrays as their text, too */
-	TAKES_JSON					/* any value as JSON */
-} ColumnClass;
-
-typedef struct ColumnDecoder
-{
-	AttrNumber	attnum;
-	WhKafkaColumnKind kind;
-	ColumnClass class;
-	Oid			type;
-	int			slot;			/* its first path among the parser's */
-	WhValueConverter *converter;
-} ColumnDecoder;
-
-/* Paths of Debezium's envelope; the same again below "payload". */
-enum
-{
-	ENVELOPE_OPERATION,
-	ENVELOPE_BEFORE,
-	ENVELOPE_AFTER,
-	ENVELOPE_SOURCE,
-	ENVELOPE_SOURCE_TIME,
-	ENVELOPE_SLOTS
-};
-
-struct WhKafkaDecoder
-{
-	const WhKafkaTable *table;
-	int			ncolumns;
-	ColumnDecoder *columns;		/* of the columns that are used */
-	WhJsonFields *fields;		/* of values */
-	WhJsonValue *values;
-	WhJsonFields *key_fields;	/* of keys of deletes; NULL until needed */
-	WhJsonValue *key_values;
-	WhValueArena *arena;
-	MemoryContext row_context;	/* errors and other rare things of a row */
-
-	/* the message being decoded */
-	const WhKafkaMessage *message;
-	WhSourceRow *row;
-	bool		collect_errors;
-};
+#include "kafka_decoder.h"
 
 /* Turn Kafka's milliseconds since 1970 into a time; DT_NOBEGIN when there is none. */
 TimestampTz
@@ -116,20 +67,20 @@ envelope_paths(List *paths, const char *first)
 	return lappend(paths, prefixed(first, "source", list_make1("ts_ms")));
 }
 
-static ColumnClass
+static WhKafkaColumnClass
 class_of_type(Oid type)
 {
 	switch (getBaseType(type))
 	{
 		case JSONOID:
 		case JSONBOID:
-			return TAKES_JSON;
+			return WH_KAFKA_TAKES_JSON;
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
-			return TAKES_TEXT;
+			return WH_KAFKA_TAKES_TEXT;
 		default:
-			return TAKES_SCALARS;
+			return WH_KAFKA_TAKES_SCALARS;
 	}
 }
 
@@ -145,7 +96,7 @@ wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
 	List	   *paths = NIL;
 
 	decoder->table = table;
-	decoder->columns = palloc0(sizeof(ColumnDecoder) * Max(table->natts, 1));
+	decoder->columns = palloc0(sizeof(WhKafkaColumnDecoder) * Max(table->natts, 1));
 	decoder->arena = wh_value_arena_create(CurrentMemoryContext);
 	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh message", ALLOCSET_SMALL_SIZES);
 	if (debezium)
@@ -153,7 +104,7 @@ wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
 	for (int i = 0; i < table->natts; i++)
 	{
 		const WhKafkaColumn *column = &table->columns[i];
-		ColumnDecoder *decode;
+		WhKafkaColumnDecoder *decode;
 
 		if (column->kind == WH_KAFKA_DROPPED || (used && !bms_is_member(i + 1, used)))
 			continue;
@@ -185,8 +136,8 @@ wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
 }
 
 /* Note an error of the row, or raise it. */
-static void
-add_error(WhKafkaDecoder *decoder, AttrNumber attnum, int sqlerrcode, const char *message)
+void
+wh_kafka_row_error(WhKafkaDecoder *decoder, AttrNumber attnum, int sqlerrcode, const char *message)
 {
 	WhSourceRow *row = decoder->row;
 	MemoryContext oldcontext;
@@ -235,14 +186,14 @@ to_server_encoding(WhKafkaDecoder *decoder, AttrNumber attnum, const char **text
 			return true;
 		}
 	}
-	add_error(decoder, attnum, ERRCODE_UNTRANSLATABLE_CHARACTER,
+	wh_kafka_row_error(decoder, attnum, ERRCODE_UNTRANSLATABLE_CHARACTER,
 			  psprintf("text cannot be converted from UTF8 to %s", pg_encoding_to_char(encoding)));
 	return false;
 }
 
 /* Convert text in UTF-8 to a column's value. */
-static inline void
-convert(WhKafkaDecoder *decoder, ColumnDecoder *column, const char *text, Size len)
+void
+wh_kafka_convert(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *text, Size len)
 {
 	WhSourceRow *row = decoder->row;
 	WhRowError	error;
@@ -253,28 +204,28 @@ convert(WhKafkaDecoder *decoder, ColumnDecoder *column, const char *text, Size l
 						 decoder->collect_errors ? &error : NULL))
 		row->isnull[column->attnum - 1] = false;
 	else
-		add_error(decoder, column->attnum, error.sqlerrcode, error.message);
+		wh_kafka_row_error(decoder, column->attnum, error.sqlerrcode, error.message);
 }
 
 /* Convert a value of JSON to a column's value. */
-static inline void
-convert_json(WhKafkaDecoder *decoder, ColumnDecoder *column, const WhJsonValue *value)
+void
+wh_kafka_convert_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
 {
 	if (value->kind == WH_JSON_MISSING || value->kind == WH_JSON_NULL)
 		return;
-	if (column->class == TAKES_JSON)
-		convert(decoder, column, value->raw, value->raw_len);
-	else if (column->class == TAKES_SCALARS && value->kind >= WH_JSON_OBJECT)
-		add_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH,
+	if (column->class == WH_KAFKA_TAKES_JSON)
+		wh_kafka_convert(decoder, column, value->raw, value->raw_len);
+	else if (column->class == WH_KAFKA_TAKES_SCALARS && value->kind >= WH_JSON_OBJECT)
+		wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH,
 				  psprintf("a JSON %s is no value of type %s",
 						   value->kind == WH_JSON_OBJECT ? "object" : "array", format_type_be(column->type)));
 	else
-		convert(decoder, column, value->text, value->len);
+		wh_kafka_convert(decoder, column, value->text, value->len);
 }
 
 /* Convert bytes that come without a format: keys, payloads of format text. */
-static void
-convert_bytes(WhKafkaDecoder *decoder, ColumnDecoder *column, const char *data, Size len)
+void
+wh_kafka_convert_bytes(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *data, Size len)
 {
 	int			valid;
 
@@ -290,10 +241,10 @@ convert_bytes(WhKafkaDecoder *decoder, ColumnDecoder *column, const char *data, 
 	}
 	valid = pg_encoding_verifymbstr(PG_UTF8, data, len);
 	if (valid < len)
-		add_error(decoder, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+		wh_kafka_row_error(decoder, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
 				  psprintf("%s at byte %d", data[valid] == '\0' ? "NUL byte" : "invalid UTF-8", valid + 1));
 	else
-		convert(decoder, column, data, len);
+		wh_kafka_convert(decoder, column, data, len);
 }
 
 /* Append bytes as a JSON string; what is no text becomes "\x" and digits. */
@@ -364,7 +315,7 @@ wh_kafka_headers_json(const WhKafkaMessage *message)
 
 /* Set a column of an integer that is not in the message's text. */
 static void
-set_integer(WhKafkaDecoder *decoder, ColumnDecoder *column, int64 number)
+set_integer(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, int64 number)
 {
 	Datum	   *value = &decoder->row->values[column->attnum - 1];
 
@@ -377,15 +328,15 @@ set_integer(WhKafkaDecoder *decoder, ColumnDecoder *column, int64 number)
 		char		text[32];
 
 		snprintf(text, sizeof(text), INT64_FORMAT, number);
-		convert(decoder, column, text, strlen(text));
+		wh_kafka_convert(decoder, column, text, strlen(text));
 		return;
 	}
 	decoder->row->isnull[column->attnum - 1] = false;
 }
 
 /* Set a column of a time; nothing when there is none. */
-static void
-set_time(WhKafkaDecoder *decoder, ColumnDecoder *column, TimestampTz time)
+void
+wh_kafka_set_time(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, TimestampTz time)
 {
 	if (TIMESTAMP_NOT_FINITE(time))
 		return;
@@ -398,13 +349,13 @@ set_time(WhKafkaDecoder *decoder, ColumnDecoder *column, TimestampTz time)
 	{
 		const char *text = timestamptz_to_str(time);
 
-		convert(decoder, column, text, strlen(text));
+		wh_kafka_convert(decoder, column, text, strlen(text));
 	}
 }
 
 /* Set a column of the message's metadata. */
 static void
-set_metadata(WhKafkaDecoder *decoder, ColumnDecoder *column)
+set_metadata(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
 {
 	const WhKafkaMessage *message = decoder->message;
 
@@ -417,15 +368,15 @@ set_metadata(WhKafkaDecoder *decoder, ColumnDecoder *column)
 			set_integer(decoder, column, message->offset);
 			break;
 		case WH_KAFKA_TIMESTAMP:
-			set_time(decoder, column, decoder->row->source_time);
+			wh_kafka_set_time(decoder, column, decoder->row->source_time);
 			break;
 		case WH_KAFKA_KEY:
 			if (message->key)
-				convert_bytes(decoder, column, message->key, message->key_len);
+				wh_kafka_convert_bytes(decoder, column, message->key, message->key_len);
 			break;
 		case WH_KAFKA_VALUE:
 			if (message->value)
-				convert_bytes(decoder, column, message->value, message->value_len);
+				wh_kafka_convert_bytes(decoder, column, message->value, message->value_len);
 			break;
 		case WH_KAFKA_HEADERS:
 			{
@@ -434,250 +385,11 @@ set_metadata(WhKafkaDecoder *decoder, ColumnDecoder *column)
 
 				MemoryContextSwitchTo(oldcontext);
 				if (headers)
-					convert(decoder, column, headers, strlen(headers));
+					wh_kafka_convert(decoder, column, headers, strlen(headers));
 				break;
 			}
 		default:
 			break;
-	}
-}
-
-/*
- * Take the key columns of a delete, or of a message without them, from the
- * message's key: the column named by key_column, else the fields of a key
- * that is a JSON object (with Debezium also below "payload").  A query shows a
- * delete whose key cannot be read as a row of nulls; a feed must know the key.
- */
-static void
-decode_key(WhKafkaDecoder *decoder)
-{
-	const WhKafkaTable *table = decoder->table;
-	const WhKafkaMessage *message = decoder->message;
-	bool		debezium = table->format == WH_KAFKA_DEBEZIUM;
-
-	if (!decoder->collect_errors &&
-		(message->key == NULL || (table->key_attnum == 0 && decoder->fields == NULL)))
-		return;
-	if (message->key == NULL)
-	{
-		add_error(decoder, 0, ERRCODE_NOT_NULL_VIOLATION, "a delete without a key");
-		return;
-	}
-	if (table->key_attnum)
-	{
-		for (int i = 0; i < decoder->ncolumns; i++)
-		{
-			if (decoder->columns[i].attnum == table->key_attnum)
-				convert_bytes(decoder, &decoder->columns[i], message->key, message->key_len);
-		}
-		return;
-	}
-	if (decoder->fields == NULL)
-	{
-		add_error(decoder, 0, ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
-				  "a delete whose key belongs to no column: set option key_column");
-		return;
-	}
-	if (decoder->key_fields == NULL)
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(decoder));
-		List	   *paths = NIL;
-
-		for (int i = 0; i < decoder->ncolumns; i++)
-		{
-			List	   *path = table->columns[decoder->columns[i].attnum - 1].path;
-
-			paths = lappend(paths, path ? path : list_make1(""));
-			paths = lappend(paths, lcons("payload", list_copy(path)));
-		}
-		decoder->key_fields = wh_json_fields_create(paths);
-		decoder->key_values = palloc0(sizeof(WhJsonValue) * Max(list_length(paths), 1));
-		MemoryContextSwitchTo(oldcontext);
-	}
-	if (!wh_json_fields_parse(decoder->key_fields, message->key, message->key_len, decoder->key_values))
-	{
-		if (decoder->collect_errors)
-			add_error(decoder, 0, wh_json_fields_sqlstate(decoder->key_fields),
-					  psprintf("key of a delete: %s; set option key_column if it is a plain value",
-							   wh_json_fields_error(decoder->key_fields)));
-		return;
-	}
-	for (int i = 0; i < decoder->ncolumns; i++)
-	{
-		WhJsonValue *value = &decoder->key_values[i * 2];
-
-		if (decoder->columns[i].kind != WH_KAFKA_FIELD)
-			continue;
-		if (debezium && value->kind == WH_JSON_MISSING)
-			value++;
-		convert_json(decoder, &decoder->columns[i], value);
-	}
-}
-
-/* Decode a payload of format json. */
-static void
-decode_json(WhKafkaDecoder *decoder)
-{
-	for (int i = 0; i < decoder->ncolumns; i++)
-	{
-		ColumnDecoder *column = &decoder->columns[i];
-
-		if (column->kind != WH_KAFKA_FIELD)
-			continue;
-		if (unlikely(decoder->values[column->slot].kind == WH_JSON_MISSING) &&
-			column->attnum == decoder->table->key_attnum && decoder->message->key)
-			convert_bytes(decoder, column, decoder->message->key, decoder->message->key_len);
-		else
-			convert_json(decoder, column, &decoder->values[column->slot]);
-	}
-}
-
-/* Decode Debezium's envelope, which may stand below "payload". */
-static void
-decode_debezium(WhKafkaDecoder *decoder)
-{
-	int			below = decoder->values[ENVELOPE_OPERATION].kind == WH_JSON_MISSING ? 1 : 0;
-	const WhJsonValue *envelope = decoder->values + below * ENVELOPE_SLOTS;
-	const WhJsonValue *operation = &envelope[ENVELOPE_OPERATION];
-	const WhJsonValue *state;
-	char		op = operation->kind == WH_JSON_STRING && operation->len == 1 ? operation->text[0] : '\0';
-
-	switch (op)
-	{
-		case 'c':
-		case 'r':
-		case 'u':
-		case 'd':
-			break;
-		case 't':
-			add_error(decoder, 0, ERRCODE_FEATURE_NOT_SUPPORTED,
-					  "the source table was truncated, which cannot be taken over");
-			return;
-		default:
-			add_error(decoder, 0, ERRCODE_INVALID_TEXT_REPRESENTATION,
-					  op ? psprintf("unknown Debezium operation \"%c\"", op) : "message is not a Debezium envelope");
-			return;
-	}
-	state = &envelope[op == 'd' ? ENVELOPE_BEFORE : ENVELOPE_AFTER];
-	if (op == 'd')
-		decoder->row->tombstone = true;
-	else if (state->kind != WH_JSON_OBJECT)
-	{
-		add_error(decoder, 0, ERRCODE_INVALID_TEXT_REPRESENTATION, "a Debezium change without its row");
-		return;
-	}
-
-	/* without a replica identity there is no row before, only the message's key */
-	if (state->kind != WH_JSON_OBJECT)
-		decode_key(decoder);
-	for (int i = 0; i < decoder->ncolumns; i++)
-	{
-		ColumnDecoder *column = &decoder->columns[i];
-
-		switch (column->kind)
-		{
-			case WH_KAFKA_FIELD:
-				if (state->kind == WH_JSON_OBJECT)
-					convert_json(decoder, column, &decoder->values[column->slot + below * 2 + (op == 'd' ? 1 : 0)]);
-				break;
-			case WH_KAFKA_OPERATION:
-				convert_json(decoder, column, operation);
-				break;
-			case WH_KAFKA_SOURCE:
-				convert_json(decoder, column, &envelope[ENVELOPE_SOURCE]);
-				break;
-			case WH_KAFKA_SOURCE_TIME:
-				if (envelope[ENVELOPE_SOURCE_TIME].kind == WH_JSON_NUMBER)
-					set_time(decoder, column, wh_kafka_time(strtoi64(envelope[ENVELOPE_SOURCE_TIME].text, NULL, 10)));
-				break;
-			default:
-				break;
-		}
-	}
-}
-
-/*
- * Decode a payload of format csv: one record by RFC 4180, its fields in the
- * order of the columns.  An empty field without quotes is NULL.
- */
-static void
-decode_csv(WhKafkaDecoder *decoder)
-{
-	const char *p = decoder->message->value;
-	const char *end = p + decoder->message->value_len;
-	char	   *buffer = MemoryContextAlloc(decoder->row_context, end - p + 1);
-	int			i = 0;
-	int			valid = pg_encoding_verifymbstr(PG_UTF8, p, end - p);
-
-	if (valid < end - p)
-	{
-		add_error(decoder, 0, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
-				  psprintf("%s at byte %d", p[valid] == '\0' ? "NUL byte" : "invalid UTF-8", valid + 1));
-		return;
-	}
-	if (end > p && end[-1] == '\n')
-		end--;
-	if (end > p && end[-1] == '\r')
-		end--;
-	for (int attnum = 1; attnum <= decoder->table->natts; attnum++)
-	{
-		char	   *out = buffer;
-		bool		quoted = false;
-
-		if (decoder->table->columns[attnum - 1].kind != WH_KAFKA_FIELD)
-			continue;
-		if (p > end)
-		{
-			add_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT, "missing field");
-			return;
-		}
-		if (p < end && *p == '"')
-		{
-			quoted = true;
-			for (p++;; p++)
-			{
-				if (p == end)
-				{
-					add_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT, "quoted field without an end");
-					return;
-				}
-				if (*p == '"')
-				{
-					p++;
-					if (p == end || *p != '"')
-						break;
-				}
-				*out++ = *p;
-			}
-			if (p < end && *p != ',')
-			{
-				add_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT, "text after a closing quote");
-				return;
-			}
-		}
-		else
-		{
-			while (p < end && *p != ',')
-				*out++ = *p++;
-		}
-		p++;
-		while (i < decoder->ncolumns && decoder->columns[i].attnum < attnum)
-			i++;
-		if (i < decoder->ncolumns && decoder->columns[i].attnum == attnum && (quoted || out > buffer))
-			convert(decoder, &decoder->columns[i], buffer, out - buffer);
-	}
-	if (p <= end)
-		add_error(decoder, 0, ERRCODE_BAD_COPY_FILE_FORMAT, "more fields than columns");
-}
-
-/* Decode a payload of format text: all of it is the only field. */
-static void
-decode_text(WhKafkaDecoder *decoder)
-{
-	for (int i = 0; i < decoder->ncolumns; i++)
-	{
-		if (decoder->columns[i].kind == WH_KAFKA_FIELD)
-			convert_bytes(decoder, &decoder->columns[i], decoder->message->value, decoder->message->value_len);
 	}
 }
 
@@ -730,20 +442,20 @@ wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSource
 			set_metadata(decoder, &decoder->columns[i]);
 	}
 	if (message->value == NULL)
-		decode_key(decoder);
+		wh_kafka_decode_key(decoder);
 	else if (decoder->fields)
 	{
 		if (!wh_json_fields_parse(decoder->fields, message->value, message->value_len, decoder->values))
-			add_error(decoder, 0, wh_json_fields_sqlstate(decoder->fields), wh_json_fields_error(decoder->fields));
+			wh_kafka_row_error(decoder, 0, wh_json_fields_sqlstate(decoder->fields), wh_json_fields_error(decoder->fields));
 		else if (decoder->table->format == WH_KAFKA_JSON)
-			decode_json(decoder);
+			wh_kafka_decode_json(decoder);
 		else
-			decode_debezium(decoder);
+			wh_kafka_decode_debezium(decoder);
 	}
 	else if (decoder->table->format == WH_KAFKA_CSV)
-		decode_csv(decoder);
+		wh_kafka_decode_csv(decoder);
 	else
-		decode_text(decoder);
+		wh_kafka_decode_text(decoder);
 
 	error_context_stack = context.previous;
 }

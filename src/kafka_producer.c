@@ -28,6 +28,7 @@ struct WhKafkaProducer
 static const char *const producer_settings[] = {
 	"enable.idempotence", "true",
 	"message.timeout.ms", "60000",
+	"topic.metadata.propagation.max.ms", "3000",
 	"linger.ms", "5",
 	"queue.buffering.max.messages", "100000",
 	"queue.buffering.max.kbytes", "65536",

@@ -2,6 +2,8 @@
 \getenv sasl KAFKA_SASL
 \getenv ssl KAFKA_SSL
 \getenv dir KAFKA_DIR
+\set ca_file :dir /ca.pem
+\set other_ca_file :dir /other-ca.pem
 \getenv log WH_SERVER_LOG
 SELECT no_plan();
 \! $KAFKA_CTL topic login 1
@@ -36,11 +38,11 @@ SELECT matches(all_of($$INSERT INTO by_scram VALUES ('x')$$), '^28000.*Check use
 ALTER USER MAPPING FOR CURRENT_USER SERVER scram OPTIONS (DROP password);
 SELECT matches(all_of('SELECT * FROM by_scram'), '^(28000|HV024)', 'no password');
 
-CREATE SERVER tls FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers :'ssl', security_protocol 'ssl', ssl_ca_location :'dir' '/ca.pem');
+CREATE SERVER tls FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers :'ssl', security_protocol 'ssl', ssl_ca_location :'ca_file');
 CREATE FOREIGN TABLE by_tls (line text) SERVER tls OPTIONS (topic 'login', format 'text');
 SELECT results_eq('SELECT line FROM by_tls LIMIT 1', ARRAY['hello'], 'TLS');
 SELECT lives_ok($$INSERT INTO by_tls VALUES ('by TLS')$$, 'and writing');
-ALTER SERVER tls OPTIONS (SET ssl_ca_location :'dir' '/other-ca.pem');
+ALTER SERVER tls OPTIONS (SET ssl_ca_location :'other_ca_file');
 SELECT matches(all_of('SELECT * FROM by_tls'), '^08001.*certificate.*Check security_protocol', 'TLS with a wrong certificate: reading');
 SELECT matches(all_of($$INSERT INTO by_tls VALUES ('x')$$), '^08001.*certificate.*Check security_protocol', 'writing');
 \set ca `cat $KAFKA_DIR/ca.pem`

@@ -57,7 +57,7 @@ SELECT is((SELECT count(*) FROM cut WHERE off < 50), 10::bigint, 'a condition th
 SELECT is_empty('SELECT * FROM cut', 'nothing retained');
 
 -- Conditions: what is pushed down changes nothing but the work
-\! $KAFKA_CTL topic read_many 4
+\! $KAFKA_CTL topic read_many 4 retention.ms=-1
 CREATE FOREIGN TABLE many (n int, part int OPTIONS (metadata 'partition'), off bigint OPTIONS (metadata 'offset'),
   at timestamptz OPTIONS (metadata 'timestamp')) SERVER shop OPTIONS (topic 'read_many');
 INSERT INTO many (n, part, at)
@@ -111,7 +111,7 @@ SET statement_timeout = '500ms';
 SELECT count(pg_sleep(0.01)) FROM many;
 \set ON_ERROR_STOP on
 RESET statement_timeout;
-SELECT is(:'LAST_ERROR_SQLSTATE', '57014', 'a cancel in mid-scan');
+SELECT is(:'LAST_ERROR_SQLSTATE'::text, '57014', 'a cancel in mid-scan');
 SELECT is(threads(), :before::bigint, 'cancel');
 DO $$ BEGIN PERFORM 1 / (n - n) FROM many; EXCEPTION WHEN division_by_zero THEN NULL; END $$;
 SELECT is(threads(), :before::bigint, 'subtransaction');
@@ -127,7 +127,7 @@ SET statement_timeout = '300ms';
 SELECT * FROM unreachable;
 \set ON_ERROR_STOP on
 RESET statement_timeout;
-SELECT is(:'LAST_ERROR_SQLSTATE', '57014', 'waiting for a broker can be cancelled');
+SELECT is(:'LAST_ERROR_SQLSTATE'::text, '57014', 'waiting for a broker can be cancelled');
 SELECT is(threads(), :before::bigint, 'and leaves no thread');
 
 SELECT * FROM finish();

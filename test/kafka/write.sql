@@ -21,7 +21,7 @@ INSERT INTO wanted VALUES
 SET DateStyle = 'German'; SET IntervalStyle = 'sql_standard'; SET extra_float_digits = 0; SET TimeZone = 'Asia/Kolkata';
 INSERT INTO types SELECT * FROM wanted;
 RESET DateStyle; RESET IntervalStyle; RESET extra_float_digits;
-SELECT is_empty('SELECT t::text FROM types t EXCEPT SELECT w::text FROM wanted w', 'values come back exactly, whatever the session''s styles');
+SELECT is_empty('SELECT types::text FROM types EXCEPT SELECT wanted::text FROM wanted', 'values come back exactly, whatever the session''s styles');
 SELECT is((SELECT count(*) FROM types), 3::bigint, 'all of them');
 \! kcat -C -q -e -b $KAFKA_BOOTSTRAP -t write_types -o 2 -f '%k|%s\n' > $WH_TMP/line
 SELECT is(pg_read_file(:'tmp' || '/line'), '3|{"id":3,"big":null,"small":null,"f8":null,"f4":null,"n":null,"t":null,"vc":null,"c":null,"b":null,"d":null,"ts":null,"tz":null,"iv":null,"u":null,"j":null,"jb":null,"x":null,"Quoted \"name\"":null,"in":{"a":null,"deeper":{"b":null}}}' || E'\n', 'as kcat sees it');
@@ -45,7 +45,7 @@ SELECT results_eq('SELECT a, b, c FROM csv ORDER BY off', 'SELECT * FROM csv_wan
 \! printf 'too,1\nok,2,x\r\na,1,b,c\n"open,1,x\n"shut"x,1,y\nz,q,z\n' | $KAFKA_CTL produce write_csv
 SELECT results_eq($$SELECT "offset", coalesce("column", '-'), sqlstate FROM wh.kafka_errors('csv') ORDER BY 1$$,
   $$VALUES (6::bigint, 'c', '22P04'), (8, '-', '22P04'), (9, 'a', '22P04'), (10, 'a', '22P04'), (11, 'b', '22P02')$$, 'records that are not right');
-\! $KAFKA_CTL topic write_text 1
+\! $KAFKA_CTL topic write_text 1 retention.ms=-1
 CREATE FOREIGN TABLE lines (line bytea, key text OPTIONS (metadata 'key'), headers jsonb OPTIONS (metadata 'headers'), part int OPTIONS (metadata 'partition'),
     off bigint OPTIONS (metadata 'offset'), at timestamptz OPTIONS (metadata 'timestamp'), value bytea OPTIONS (metadata 'value'))
   SERVER shop OPTIONS (topic 'write_text', format 'text');
@@ -53,7 +53,7 @@ INSERT INTO lines (line, key, headers, part, at) VALUES ('\x00ff01', 'k', '{"a":
 SELECT results_eq('SELECT line, key, headers, part, off, at < ''2024-01-02'', value FROM lines ORDER BY off',
   $$VALUES ('\x00ff01'::bytea, 'k', '{"a": "1", "b": ["x", "y"], "c": null}'::jsonb, 0, 0::bigint, true, '\x00ff01'::bytea), (NULL, 'gone', NULL, 0, 1, false, NULL)$$,
   'bytes, key, headers, partition and time are written; NULL is a tombstone');
-SELECT throws_ok('INSERT INTO lines (line, off) VALUES (''x'', 5)', 'HV005', NULL, 'the broker decides the offset');
+SELECT throws_ok('INSERT INTO lines (line, off) VALUES (''x'', 5)', 'HV007', NULL, 'the broker decides the offset');
 COPY lines (line) FROM STDIN;
 by copy
 \.
@@ -61,7 +61,7 @@ SELECT is((SELECT convert_from(line, 'UTF8') FROM lines WHERE off = 2), 'by copy
 SELECT results_eq('INSERT INTO csv (a, b) VALUES (''r'', 1) RETURNING a, b', $$VALUES ('r', 1)$$, 'RETURNING gives what was sent');
 PREPARE one AS INSERT INTO csv (a) VALUES ($1);
 EXECUTE one('p1'); EXECUTE one('p2');
-SELECT is((SELECT count(*) FROM csv WHERE a LIKE 'p_'), 2::bigint, 'prepared') FROM (SELECT 1) x WHERE false;
+SELECT is((SELECT count(*) FROM csv WHERE off > 11 AND a LIKE 'p_'), 2::bigint, 'prepared');
 
 -- a refusal aborts the statement; what was sent before stays sent
 \! $KAFKA_CTL topic write_small 1 max.message.bytes=1000
