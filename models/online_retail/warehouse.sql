@@ -67,6 +67,14 @@ SELECT wh.create_feed('online_retail_staging.line', 'online_retail_source.line',
     sequence_by => 'invoice_date',
     time_zone => 'Europe/London');
 
+-- What looks wrong is counted and passes: the totals must stay those of the file.
+SELECT wh.add_screen('online_retail_staging.line', 'has a description',
+    'description IS NOT NULL', 'warn');
+SELECT wh.add_screen('online_retail_staging.line', 'price is not negative',
+    'unit_price >= 0', 'warn');
+SELECT wh.add_screen('online_retail_staging.line', 'quantity is negative on credit notes only',
+    'quantity > 0 OR invoice_no LIKE ''C%''', 'warn');
+
 
 -- Dimensions -------------------------------------------------------------------------
 
