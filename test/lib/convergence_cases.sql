@@ -182,7 +182,7 @@ BEGIN
       old AS (DELETE FROM test.keys_before WHERE dimension = %4$L RETURNING *),
       put AS (INSERT INTO test.keys_before SELECT %4$L, nk, f, vals, key, is_inferred FROM now)
       INSERT INTO test.difference
-      SELECT $1, $2, %4$L, ''surrogate key changed'', old::text || '' '' || now.key FROM old JOIN now USING (nk, f) WHERE old.key <> now.key
+      SELECT $1, $2, %4$L, ''surrogate key changed'', old::text || '' '' || now.key FROM old JOIN now USING (nk, f) WHERE old.key <> now.key AND old.is_inferred >= now.is_inferred
       UNION ALL
       SELECT $1, $2, %4$L, ''inferred member lost its surrogate key'', o::text FROM old o WHERE o.is_inferred
          AND EXISTS (SELECT FROM now n WHERE n.nk = o.nk) AND NOT EXISTS (SELECT FROM now n WHERE n.nk = o.nk AND n.key = o.key)
@@ -194,7 +194,7 @@ END $$;
 
 -- Run one case; commits as it goes.
 CREATE PROCEDURE test.one_case(seed bigint) LANGUAGE plpgsql AS $$
-DECLARE fam text; feeds text[]; batches int; checks bool := to_regprocedure('wh.check()') IS NOT NULL; n int;
+DECLARE fam text; feeds text[]; batches int; checks bool := to_regprocedure('wh.check(text,boolean)') IS NOT NULL; n int;
 BEGIN
   PERFORM setseed(hashint8(seed)::float8 / 2147483648);
   fam := coalesce(nullif(current_setting('test.family', true), ''), (SELECT (array_agg(f ORDER BY f))[test.num(count(*)::int)] FROM (SELECT DISTINCT family f FROM test.feed) x));
