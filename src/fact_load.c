@@ -282,9 +282,15 @@ take_repeats(Loader *loader)
 static void
 delete_row(WhFactPass *pass, WhCursor *cursor, HeapTuple tuple)
 {
-	bool		isnull;
+	Datum	   *values = palloc(sizeof(Datum) * cursor->tupdesc->natts);
+	bool	   *isnull = palloc(sizeof(bool) * cursor->tupdesc->natts);
 
-	wh_bulk_delete(pass->writer, (ItemPointer) DatumGetPointer(heap_getattr(tuple, 1, cursor->tupdesc, &isnull)));
+	heap_deform_tuple(tuple, cursor->tupdesc, values, isnull);
+	wh_bulk_delete(pass->writer, (ItemPointer) DatumGetPointer(values[0]));
+	/* members inferred for it may have no other row */
+	wh_fact_release(pass, values + 1, NULL);
+	pfree(values);
+	pfree(isnull);
 }
 
 static void

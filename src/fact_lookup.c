@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -29,6 +30,7 @@
 
 #include "dimension_splice.h"
 #include "fact_lookup.h"
+#include "publish.h"
 
 typedef struct Opening
 {
@@ -277,7 +279,13 @@ wh_lookup_expect(WhLookup *lookup, double nrows)
 	relation_close(rel, NoLock);
 	if (members < 10000 || nrows > members / 10)
 	{
-		wh_lookup_flush(lookup);
+		if (lookup->writer)
+		{
+			/* what is read below must hold the members inferred so far */
+			wh_lookup_flush(lookup);
+			CommandCounterIncrement();
+			wh_snapshot_advance();
+		}
 		load_all(lookup);
 	}
 }

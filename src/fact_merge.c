@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "fact_rows.h"
@@ -37,11 +38,64 @@ refuse_repeats(WhFactPass *pass, WhMergeSide *rows)
 	}
 }
 
+static bool
+reads_events_only(const WhQueryPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->inputs)
+		if (((WhQueryInput *) lfirst(lc))->kind != WH_INPUT_EVENT)
+			return false;
+	return true;
+}
+
+/* Say whether one of the rows of a grain, but the first, holds what the table's row does. */
+static bool
+is_among_repeats(const WhFactPass *pass, const WhMergeSide *rows, const Datum *old_values,
+				 const bool *old_isnull)
+{
+	WhFact	   *f = pass->fact;
+	TupleDesc	desc = rows->cursor->tupdesc;
+
+	for (int i = 1; i < rows->group.ntuples; i++)
+	{
+		bool		same = true;
+
+		for (int c = 0; c < f->ncolumns && same; c++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, c);
+			int			old = f->column[c] - 1;
+			bool		isnull;
+			Datum		value = heap_getattr(rows->group.tuples[i], c + 1, desc, &isnull);
+
+			same = isnull == old_isnull[old] &&
+				(isnull || datum_image_eq(value, old_values[old], att->attbyval, att->attlen));
+		}
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Say whether the table's row stays although pass->values differs, in mode
+ * append.  Rows of events are never changed: when another one comes first now,
+ * it came late, and the order decides (rule 4), not the arrival.  Else the
+ * source's row was changed, which the mode forbids.
+ */
+static bool
+stays(const WhFactPass *pass, const WhMergeSide *wanted, const Datum *old_values, const bool *old_isnull)
+{
+	return pass->fact->mode == WH_FACT_APPEND && !pass->publish->overwrite &&
+		!wh_fact_same_payload(pass, old_values, old_isnull) &&
+		!reads_events_only(pass->plan) &&
+		!is_among_repeats(pass, wanted, old_values, old_isnull);
+}
+
 /* Bring the row of one grain from what exists to what is wanted. */
 static void
 merge_group(WhFactPass *pass, WhMergeSide *wanted, WhMergeSide *existing)
 {
-	WhFact	   *f = pass->fact;
 	int			natts = existing->cursor->tupdesc->natts;
 	Datum	   *old_values = palloc(sizeof(Datum) * natts);
 	bool	   *old_isnull = palloc(sizeof(bool) * natts);
@@ -68,10 +122,12 @@ merge_group(WhFactPass *pass, WhMergeSide *wanted, WhMergeSide *existing)
 		wh_bulk_insert(pass->writer, pass->values, pass->isnull);
 	else if (!wh_fact_same(pass, old_values, old_isnull))
 	{
-		if (f->mode == WH_FACT_APPEND && !pass->publish->overwrite && !wh_fact_same_payload(pass, old_values, old_isnull))
+		if (stays(pass, wanted, old_values, old_isnull))
 		{
 			wh_fact_error(pass, pass->source_values, pass->source_isnull, ERRCODE_UNIQUE_VIOLATION,
 						  "the fact has a row of this grain with another content, and its mode is append");
+			/* its lookups may have made members that nothing refers to */
+			wh_fact_release(pass, pass->values, old_values);
 			return;
 		}
 		wh_bulk_update(pass->writer, tid, pass->values, pass->isnull);

@@ -196,6 +196,9 @@ wh_fact_error(WhFactPass *pass, const Datum *source, const bool *source_isnull,
 
 	if (pass->error_desc == NULL)
 	{
+		/* we may be in the memory of one group, they live as long as the pass */
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(pass->values));
+
 		pass->error_desc = CreateTemplateTupleDesc(4);
 		TupleDescInitEntry(pass->error_desc, 1, "record", TEXTOID, -1, 0);
 		TupleDescInitEntry(pass->error_desc, 2, "sqlstate", TEXTOID, -1, 0);
@@ -203,6 +206,7 @@ wh_fact_error(WhFactPass *pass, const Datum *source, const bool *source_isnull,
 		TupleDescInitEntry(pass->error_desc, 4, "event_time", TIMESTAMPTZOID, -1, 0);
 		pass->errors = tuplestore_begin_heap(true, false, work_mem);
 		BlessTupleDesc(pass->query_desc);
+		MemoryContextSwitchTo(old);
 	}
 	tuple = heap_form_tuple(pass->query_desc, (Datum *) source, (bool *) source_isnull);
 	values[0] = CStringGetTextDatum(OidOutputFunctionCall(F_RECORD_OUT,
