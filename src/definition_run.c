@@ -34,6 +34,8 @@ static const char *const fixed_settings[][2] = {
 	{"extra_float_digits", "1"},
 	/* touched keys are few: lookups through indexes are what we want */
 	{"random_page_cost", "1.1"},
+	/* rows come through cursors, and all of them are read */
+	{"cursor_tuple_fraction", "1.0"},
 	{"jit", "off"},
 };
 

@@ -76,43 +76,75 @@ state_values(DimensionPass *pass, HeapTuple tuple, TupleDesc tupdesc, int offset
 		state->values[i] = heap_getattr(tuple, pass->column[i] + offset, tupdesc, &state->isnull[i]);
 }
 
+/* Read the row at a time, if there is one; more rows at it are warnings. */
+static void
+state_at(DimensionPass *pass, WhMergeSide *rows, int *r, TimestampTz at, WhState *state)
+{
+	int			nkey = pass->dimension->nkey;
+	bool		isnull;
+
+	state->at = at;
+	state->values = NULL;
+	state->isnull = NULL;
+	for (; *r < rows->group.ntuples; (*r)++)
+	{
+		HeapTuple	tuple = rows->group.tuples[*r];
+		TupleDesc	tupdesc = rows->cursor->tupdesc;
+
+		if (DatumGetTimestampTz(heap_getattr(tuple, nkey + 1, tupdesc, &isnull)) != at)
+			return;
+		if (state->values)
+			pass->counts->warnings++;
+		else
+			state_values(pass, tuple, tupdesc, nkey + 1, state);
+	}
+}
+
 /* States of history 'auto': a state for each point, with or without a row. */
 static WhState *
 states_as_of(DimensionPass *pass, WhMerge *merge, int *nstates)
 {
-	WhGroup    *rows = &merge->sides[0].group;
-	WhGroup    *points = &merge->sides[2].group;
-	TupleDesc	row_desc = merge->sides[0].cursor->tupdesc;
-	TupleDesc	point_desc = merge->sides[2].cursor->tupdesc;
-	int			nkey = pass->dimension->nkey;
-	WhState    *states = palloc(sizeof(WhState) * Max(points->ntuples, 1));
+	WhMergeSide *points = &merge->sides[2];
+	WhState    *states = palloc(sizeof(WhState) * Max(points->group.ntuples, 1));
 	int			r = 0;
 	bool		isnull;
 
-	for (int p = 0; p < points->ntuples; p++)
-	{
-		WhState    *state = &states[p];
-		bool		found = false;
-
-		state->at = DatumGetTimestampTz(heap_getattr(points->tuples[p], nkey + 1, point_desc, &isnull));
-		state->values = NULL;
-		state->isnull = NULL;
-		for (; r < rows->ntuples; r++)
-		{
-			TimestampTz t = DatumGetTimestampTz(heap_getattr(rows->tuples[r], nkey + 1, row_desc, &isnull));
-
-			if (t != state->at)
-				break;
-			if (found)
-				pass->counts->warnings++;
-			else
-				state_values(pass, rows->tuples[r], row_desc, nkey + 1, state);
-			found = true;
-		}
-	}
-	if (r < rows->ntuples)
+	for (int p = 0; p < points->group.ntuples; p++)
+		state_at(pass, &merge->sides[0], &r,
+				 DatumGetTimestampTz(heap_getattr(points->group.tuples[p], pass->dimension->nkey + 1,
+												  points->cursor->tupdesc, &isnull)), &states[p]);
+	if (r < merge->sides[0].group.ntuples)
 		elog(ERROR, "a row of dimension \"%s\" is at no change point", pass->dimension->name);
-	*nstates = points->ntuples;
+	*nstates = points->group.ntuples;
+	return states;
+}
+
+/* The same from the versions of the one feed: a state at each beginning and end. */
+static WhState *
+states_direct(DimensionPass *pass, WhMerge *merge, int *nstates)
+{
+	WhMergeSide *versions = &merge->sides[2];
+	int			nkey = pass->dimension->nkey;
+	WhState    *states = palloc0(sizeof(WhState) * Max(versions->group.ntuples * 2, 1));
+	TimestampTz open_until = DT_NOEND;
+	int			n = 0;
+	int			r = 0;
+	bool		isnull;
+
+	for (int v = 0; v < versions->group.ntuples; v++)
+	{
+		HeapTuple	tuple = versions->group.tuples[v];
+		TupleDesc	tupdesc = versions->cursor->tupdesc;
+		TimestampTz from = DatumGetTimestampTz(heap_getattr(tuple, nkey + 1, tupdesc, &isnull));
+
+		if (v > 0 && open_until < from)
+			states[n++].at = open_until;
+		state_at(pass, &merge->sides[0], &r, from, &states[n++]);
+		open_until = DatumGetTimestampTz(heap_getattr(tuple, nkey + 2, tupdesc, &isnull));
+	}
+	if (open_until < DT_NOEND)
+		states[n++].at = open_until;
+	*nstates = n;
 	return states;
 }
 
@@ -226,12 +258,14 @@ existing_versions(DimensionPass *pass, WhMerge *merge, int *n)
 	return versions;
 }
 
-/* Read wanted and existing in step, and write the differences. */
+/*
+ * Read wanted and existing in step, and write the differences.  times_sql gives
+ * the points, or the versions, of history 'auto'; else it is NULL.
+ */
 static void
-run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql)
+run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql, const char *times_sql)
 {
 	WhDimension *d = pass->dimension;
-	bool		as_of = d->history == WH_HISTORY_AUTO;
 	WhMerge    *merge = wh_merge_open(d->nkey);
 	AttrNumber	leading[WH_MAX_KEY],
 				existing_keys[WH_MAX_KEY];
@@ -241,10 +275,10 @@ run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql)
 		leading[i] = i + 1;
 		existing_keys[i] = d->key[i] + 1;	/* ctid comes first */
 	}
-	wh_merge_add(merge, rows_sql, as_of ? leading : pass->plan->key_attnos);
+	wh_merge_add(merge, rows_sql, times_sql ? leading : pass->plan->key_attnos);
 	wh_merge_add(merge, existing_sql, existing_keys);
-	if (as_of)
-		wh_merge_add(merge, "SELECT * FROM " WH_POINTS_NAME, leading);
+	if (times_sql)
+		wh_merge_add(merge, times_sql, leading);
 	while (wh_merge_next(merge))
 	{
 		MemoryContext old = MemoryContextSwitchTo(merge->group_context);
@@ -255,8 +289,9 @@ run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql)
 					nwanted,
 					nexisting;
 
-		if (as_of)
-			states = states_as_of(pass, merge, &nstates);
+		if (times_sql)
+			states = pass->plan->direct_sql ? states_direct(pass, merge, &nstates) :
+				states_as_of(pass, merge, &nstates);
 		else if (d->history == WH_HISTORY_QUERY)
 			states = states_of_query(pass, merge, &nstates);
 		else
@@ -291,9 +326,18 @@ existing_sql(WhDimension *d, const WhTouched *touched)
 static void
 run_as_of(DimensionPass *pass, const WhTouched *touched)
 {
-	WhPoints   *points = wh_points_register(pass->plan, touched == NULL);
+	const WhQueryPlan *plan = pass->plan;
+	char	   *existing = existing_sql(pass->dimension, touched);
+	WhPoints   *points;
 
-	run_pass(pass, points->rows_sql, existing_sql(pass->dimension, touched));
+	if (plan->direct_sql)
+	{
+		run_pass(pass, touched ? plan->direct_touched_sql : plan->direct_sql, existing,
+				 touched ? plan->versions_touched_sql : plan->versions_sql);
+		return;
+	}
+	points = wh_points_register(plan, touched == NULL);
+	run_pass(pass, points->rows_sql, existing, "SELECT * FROM " WH_POINTS_NAME);
 	wh_points_unregister(points);
 }
 
@@ -313,7 +357,7 @@ run_passes(DimensionPass *pass, List *changed, bool whole)
 		if (as_of)
 			run_as_of(pass, NULL);
 		else
-			run_pass(pass, plan->whole_sql, existing_sql(pass->dimension, NULL));
+			run_pass(pass, plan->whole_sql, existing_sql(pass->dimension, NULL), NULL);
 		return;
 	}
 	foreach(lc, set->touched)
@@ -324,7 +368,7 @@ run_passes(DimensionPass *pass, List *changed, bool whole)
 		if (as_of)
 			run_as_of(pass, touched);
 		else
-			run_pass(pass, wh_touched_sql(plan, touched), existing_sql(pass->dimension, touched));
+			run_pass(pass, wh_touched_sql(plan, touched), existing_sql(pass->dimension, touched), NULL);
 		wh_touched_unregister();
 		if (lnext(set->touched, lc))
 		{

@@ -109,6 +109,13 @@ explain_as_of(Explaining *e)
 {
 	register_empty(e->plan, WH_TOUCHED_NAME, NULL, e->plan->nkeys, false);
 	register_empty(e->plan, WH_POINTS_NAME, NULL, e->plan->nkeys, true);
+	if (e->plan->direct_sql)
+	{
+		add_statement(e, "versions of touched keys", e->plan->versions_touched_sql);
+		add_statement(e, "the query at the beginning of each", e->plan->direct_touched_sql);
+		add_statement(e, "the same for all keys", e->plan->direct_sql);
+		return;
+	}
 	add_statement(e, "change points of touched keys", e->plan->points_sql);
 	add_statement(e, "change points of all keys", e->plan->all_points_sql);
 	add_statement(e, "the query as of each point", e->plan->as_of_sql);

@@ -86,6 +86,8 @@ typedef struct QueryAnalysis
 	QueryTerm	key_terms[WH_MAX_KEY];	/* over the anchor, or constants */
 	bool		is_arm;			/* one of several arms that share wh_points */
 	bool		hot;			/* build the form for keys with very many versions */
+	bool		direct;			/* read the anchor's versions instead of points */
+	bool		direct_touched; /* those of touched keys only */
 } QueryAnalysis;
 
 /* A whole-row reference that normalisation expanded, by query and entry. */
@@ -214,6 +216,7 @@ extern void wh_query_replace_leaf(QueryLeaf *leaf, Query *subquery, bool lateral
 extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern bool wh_query_can_be_pulled_up(QueryLevel *level);
 extern bool wh_query_points_are_versions(QueryAnalysis *qa);
+extern char *wh_query_versions_text(QueryAnalysis *qa, bool touched_only);
 extern int	wh_query_add_param(LeafText *text, Var *var);
 
 /* query_order.c */

@@ -290,7 +290,8 @@ wh_query_path_select(QueryAnalysis *qa, QueryPath *path, QueryPathUse use, bool 
 	{
 		appendStringInfo(&filter, "%sNOT l0.is_deleted", filter.len ? " AND " : "");
 		if (use == POINT_AT_END)
-			appendStringInfoString(&filter, " AND l0.effective_to < 'infinity'");
+			/* a comparison with infinity, which most rows have, is estimated as one row */
+			appendStringInfoString(&filter, " AND isfinite(l0.effective_to)");
 		if (use == TOUCHED_CURRENT)
 			appendStringInfoString(&filter, " AND l0.effective_to = 'infinity'");
 	}

@@ -161,9 +161,17 @@ check_as_of_leaves(QueryAnalysis *qa)
 	}
 }
 
-/* Print the query as of wh_points, ordered. */
+typedef enum AsOfForm
+{
+	AS_OF_POINTS,				/* as of wh_points */
+	AS_OF_HOT,					/* the same, for keys with very many versions */
+	AS_OF_DIRECT,				/* as of the beginnings of one feed's versions */
+	AS_OF_DIRECT_TOUCHED		/* the same, of touched keys */
+} AsOfForm;
+
+/* Print the query as of points in time, ordered. */
 static char *
-as_of_text(Definition *def, bool hot)
+as_of_text(Definition *def, AsOfForm form)
 {
 	WhQueryPlan *plan = def->plan;
 	List	   *analyses = analyze_arms(def);
@@ -179,7 +187,9 @@ as_of_text(Definition *def, bool hot)
 		QueryAnalysis *qa = lfirst(lc);
 		Query	   *query = ((QueryLevel *) linitial(qa->levels))->query;
 
-		qa->hot = hot;
+		qa->hot = form == AS_OF_HOT;
+		qa->direct = form == AS_OF_DIRECT || form == AS_OF_DIRECT_TOUCHED;
+		qa->direct_touched = form == AS_OF_DIRECT_TOUCHED;
 		qa->is_arm = list_length(analyses) > 1;
 		wh_query_find_anchor(qa);
 		wh_query_rewrite_as_of(qa);
@@ -264,12 +274,19 @@ plan_as_of(Definition *def)
 		touched->sql = union_of(selects);
 		input->touched = list_make1(touched);
 	}
-	plan->as_of_sql = as_of_text(def, false);
-	plan->hot_as_of_sql = as_of_text(def, true);
+	plan->as_of_sql = as_of_text(def, AS_OF_POINTS);
+	plan->hot_as_of_sql = as_of_text(def, AS_OF_HOT);
 	if (list_length(analyses) > 1)
 	{
 		plan->as_of_sql = order_arms(def, plan->as_of_sql, env);
 		plan->hot_as_of_sql = order_arms(def, plan->hot_as_of_sql, env);
+	}
+	else if (wh_query_points_are_versions(linitial(analyses)))
+	{
+		plan->direct_sql = as_of_text(def, AS_OF_DIRECT);
+		plan->direct_touched_sql = as_of_text(def, AS_OF_DIRECT_TOUCHED);
+		plan->versions_sql = wh_query_versions_text(linitial(analyses), false);
+		plan->versions_touched_sql = wh_query_versions_text(linitial(analyses), true);
 	}
 	/* what cannot be read back must fail now, not in a run */
 	(void) wh_query_parse(plan->as_of_sql, NULL, 0, env);

@@ -100,6 +100,17 @@ typedef struct WhQueryPlan
 	char	   *as_of_sql;		/* wh_k1..wh_kn, wh_t, then result; reads wh_points */
 	char	   *hot_as_of_sql;	/* the same rows, near-linear for a key with very many versions */
 
+	/*
+	 * When the key's points are just the ends of one feed's versions, there
+	 * is no need of points: the rows at the beginning of each version, as
+	 * as_of_sql gives them, and (k1..kn, effective_from, effective_to) of the
+	 * versions, in order.  NULL in other cases.
+	 */
+	char	   *direct_sql;
+	char	   *direct_touched_sql; /* of touched keys; reads wh_touched */
+	char	   *versions_sql;
+	char	   *versions_touched_sql;
+
 	/* mode CURRENT */
 	List	   *units;			/* of WhQueryUnit */
 	char	   *whole_sql;		/* all rows of the query */
