@@ -138,7 +138,7 @@ wh_generator_store(Oid relid, Jsonb *columns, ArrayType *mutable_columns, const 
 
 /* Return the number of the batch to use: the newest to link in, else a new one. */
 int
-wh_generator_next_batch(const char *parent, bool link_parent)
+wh_generator_next_batch(bool link_parent)
 {
 	WhIdentity	identity;
 	bool		isnull;

@@ -41,7 +41,7 @@ extern void wh_generator_come_back(const WhIdentity *identity);
 extern bool wh_generator_fetch(Oid relid, WhDefinition *definition);
 extern void wh_generator_store(Oid relid, Jsonb *columns, ArrayType *mutable_columns, const char *updated_at,
 							   Jsonb *dirt, const char *key);
-extern int	wh_generator_next_batch(const char *parent, bool link_parent);
+extern int	wh_generator_next_batch(bool link_parent);
 extern void wh_generator_log(const WhRequest *request, const WhResult *result, int64 next_row);
 
 #endif							/* WH_GENERATOR_CATALOG_H */

@@ -390,7 +390,6 @@ wh_generator_compile(Relation relation, Jsonb *columns, ArrayType *mutable_colum
 	prepare_updates(generator, mutable_columns, updated_at);
 	wh_generator_prepare_row_dirt(generator, dirt);
 
-	/* Sequence and variables first only where something needs them. */
 	generator->order = palloc(sizeof(WhColumn *) * (generator->ncolumns + 1));
 	for (int i = 0; i < generator->ncolumns; i++)
 		order_column(generator, &generator->columns[i]);

@@ -282,7 +282,10 @@ shift_time(WhGenerator *generator, WhColumn *column, WhRandom *random, WhDirt ki
 	int64		seconds;
 
 	if (kind == WH_DIRT_LATE)
-		seconds = SECS_PER_DAY * (1 + (int64) wh_random_below(random, 3)) + (int64) wh_random_below(random, SECS_PER_HOUR);
+	{
+		seconds = SECS_PER_DAY * (1 + (int64) wh_random_below(random, 3));
+		seconds += (int64) wh_random_below(random, SECS_PER_HOUR);
+	}
 	else
 		seconds = 1 + (int64) wh_random_below(random, 2 * SECS_PER_HOUR);
 	if (column->target == WH_TARGET_DATE)

@@ -42,11 +42,14 @@ append_street(WhGenerator *generator, WhRandom *random)
 	static const int range[] = {100, 1000, 10000};
 	StringInfo	text = &generator->text;
 	uint64		unit = wh_random_below(random, 10);
+	int			digits = (int) wh_random_below(random, 3);
+	int			number = (int) wh_random_below(random, range[digits]) + 1;
+	int			street = (int) wh_random_below(random, wh_words_street.count);
+	int			kind = (int) wh_random_below(random, wh_words_street_kind.count);
+	int			other_kind = (int) wh_random_below(random, wh_words_street_kind.count);
 
-	appendStringInfo(text, "%d %s %s", (int) wh_random_below(random, range[wh_random_below(random, 3)]) + 1,
-					 wh_words_street.words[wh_random_below(random, wh_words_street.count)],
-					 wh_words_street_kind.words[Min(wh_random_below(random, wh_words_street_kind.count),
-													wh_random_below(random, wh_words_street_kind.count))]);
+	appendStringInfo(text, "%d %s %s", number, wh_words_street.words[street],
+					 wh_words_street_kind.words[Min(kind, other_kind)]);
 	if (unit == 0)
 		appendStringInfo(text, " Apt %d", (int) wh_random_below(random, 60) + 1);
 	else if (unit == 1)
@@ -96,10 +99,11 @@ static void
 fill_phone(WhGenerator *generator, WhColumn *column, WhRandom *random)
 {
 	const WhPlace *place = choose_place(generator, column);
+	int			exchange = 200 + (int) wh_random_below(random, 800);
+	int			line = (int) wh_random_below(random, 10000);
 	char		text[32];
 
-	snprintf(text, sizeof(text), "(%03d) %03d-%04d", place->area_code, 200 + (int) wh_random_below(random, 800),
-			 (int) wh_random_below(random, 10000));
+	snprintf(text, sizeof(text), "(%03d) %03d-%04d", place->area_code, exchange, line);
 	wh_value_text(generator, column, text, strlen(text));
 }
 

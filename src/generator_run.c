@@ -381,7 +381,7 @@ wh_generate(PG_FUNCTION_ARGS)
 				 errhint("Declare one with wh.create_generator.")));
 	if (relation->rd_rel->relkind != RELKIND_RELATION)
 		elog(ERROR, "relation \"%s\" is not a plain table", RelationGetRelationName(relation));
-	request.batch_id = PG_ARGISNULL(4) ? wh_generator_next_batch(NULL, link_parent) : PG_GETARG_INT32(4);
+	request.batch_id = PG_ARGISNULL(4) ? wh_generator_next_batch(link_parent) : PG_GETARG_INT32(4);
 
 	/* Expressions run as the table's owner, as its defaults and constraints would for him. */
 	wh_generator_become(relation->rd_rel->relowner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION,

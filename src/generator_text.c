@@ -3,7 +3,8 @@
  *	  Column kinds name, email, user_name, company, product, text, pattern
  *	  and card.
  *
- * Prepared once per process, filled once per row.
+ * Prepared once per process, filled once per row.  No statement draws twice:
+ * compilers differ in the order in which they evaluate arguments.
  */
 #include "postgres.h"
 
@@ -131,8 +132,9 @@ append_mail_name(WhGenerator *generator, PersonState *state, WhRandom *random)
 	if (len == 0)
 	{
 		resetStringInfo(out);
-		appendStringInfo(out, "%s %s", pick_common((wh_random_next(random) & 1) ? &wh_words_female : &wh_words_male,
-												   random), pick_common(&wh_words_last, random));
+		appendStringInfoString(out, pick_common((wh_random_next(random) & 1) ? &wh_words_female : &wh_words_male,
+												random));
+		appendStringInfo(out, " %s", pick_common(&wh_words_last, random));
 		for (int i = 0; i < out->len && len < sizeof(name) - 1; i++)
 			name[len++] = (char) pg_ascii_tolower((unsigned char) out->data[i]);
 	}
@@ -221,13 +223,12 @@ wh_generator_prepare_person(WhGenerator *generator, WhColumn *column, const WhSp
 static void
 fill_company(WhGenerator *generator, WhColumn *column, WhRandom *random)
 {
+	bool		is_family = wh_random_below(random, 3) == 0;
+
 	resetStringInfo(&generator->text);
-	if (wh_random_below(random, 3) == 0)
-		appendStringInfo(&generator->text, "%s %s", pick_common(&wh_words_last, random),
-						 pick(&wh_words_company_kind, random));
-	else
-		appendStringInfo(&generator->text, "%s %s", pick(&wh_words_company, random),
-						 pick(&wh_words_company_kind, random));
+	appendStringInfoString(&generator->text, is_family ? pick_common(&wh_words_last, random) :
+						   pick(&wh_words_company, random));
+	appendStringInfo(&generator->text, " %s", pick(&wh_words_company_kind, random));
 	put(generator, column);
 }
 
@@ -235,8 +236,9 @@ static void
 fill_product(WhGenerator *generator, WhColumn *column, WhRandom *random)
 {
 	resetStringInfo(&generator->text);
-	appendStringInfo(&generator->text, "%s %s %s", pick(&wh_words_quality, random),
-					 pick(&wh_words_material, random), pick(&wh_words_thing, random));
+	appendStringInfoString(&generator->text, pick(&wh_words_quality, random));
+	appendStringInfo(&generator->text, " %s", pick(&wh_words_material, random));
+	appendStringInfo(&generator->text, " %s", pick(&wh_words_thing, random));
 	if (wh_random_below(random, 2) == 0)
 		appendStringInfo(&generator->text, " %d", (int) (wh_random_below(random, 99) + 1) * 10);
 	put(generator, column);
@@ -260,8 +262,8 @@ fill_text(WhGenerator *generator, WhColumn *column, WhRandom *random)
 			appendStringInfo(&generator->text, "%s %s", opening, verb);
 		else
 			appendStringInfo(&generator->text, "%c%s", pg_ascii_toupper((unsigned char) verb[0]), verb + 1);
-		appendStringInfo(&generator->text, " %s %s.", pick(&wh_words_object, random),
-						 pick(&wh_words_closing, random));
+		appendStringInfo(&generator->text, " %s", pick(&wh_words_object, random));
+		appendStringInfo(&generator->text, " %s.", pick(&wh_words_closing, random));
 	}
 	put(generator, column);
 }

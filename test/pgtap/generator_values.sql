@@ -35,6 +35,10 @@ SELECT ok((SELECT max(z2) > 100000 AND max(z1) = 100 AND min(z2) = 1 FROM shop.n
 -- Frequencies against the law itself, not only its slope.
 SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(z1) AS f, 200000 / v / (SELECT sum(1.0 / k) FROM generate_series(1, 100) k) AS e
   FROM generate_series(1, 100) v LEFT JOIN shop.number ON z1 = v GROUP BY v) x), 'Zipf: every rank as often as the law says');
+SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(zb) AS f, 200000 / v ^ 0.8 / (SELECT sum(1 / k ^ 0.8) FROM (SELECT i::float8 FROM generate_series(1, 5000) i) AS g(k)) AS e
+  FROM (SELECT i::float8 FROM generate_series(1, 60) i) AS g(v) LEFT JOIN shop.number ON zb = v GROUP BY v) x), 'Zipf by rejection: the same, exponent 0.8');
+SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(z2) AS f, 200000 / v ^ 1.5 / (SELECT sum(1 / k ^ 1.5) FROM (SELECT i::float8 FROM generate_series(1, 1000000) i) AS g(k)) AS e
+  FROM (SELECT i::float8 FROM generate_series(1, 60) i) AS g(v) LEFT JOIN shop.number ON z2 = v GROUP BY v) x), 'Zipf by rejection: the same, exponent 1.5');
 SELECT is((SELECT count(DISTINCT c)::int FROM shop.number), 3, 'choice: every value');
 SELECT ok((SELECT abs(count(*) FILTER (WHERE c = 'a') - 140000) < 1000 AND abs(count(*) FILTER (WHERE c = 'c') - 20000) < 700 FROM shop.number), 'choice: by weight');
 SELECT ok((SELECT abs(count(*) FILTER (WHERE b) - 40000) < 900 FROM shop.number), 'boolean: by share');
