@@ -90,13 +90,6 @@ typedef struct QueryAnalysis
 	bool		direct_touched; /* those of touched keys only */
 } QueryAnalysis;
 
-/* A whole-row reference that normalisation expanded, by query and entry. */
-typedef struct WholeRowMark
-{
-	Query	   *query;
-	int			rti;
-} WholeRowMark;
-
 /* A chain of leaves from an input, and the key columns found on it. */
 typedef struct QueryPath
 {
@@ -155,14 +148,17 @@ extern int	wh_query_relation_natts(Oid relid);
 extern char *wh_query_key_list(QueryAnalysis *qa, const char *alias, const char *prefix);
 
 /* query_normalize.c */
-extern void wh_query_normalize(Query *query, List *staged, WhQueryMode mode, List **whole_rows);
+extern void wh_query_normalize(Query *query, List *staged, WhQueryMode mode);
 extern bool wh_query_is_opaque(Query *query);
 extern bool wh_query_is_union_all(Query *query);
 extern List *wh_query_reachable(Query *query);
 extern void wh_query_collect_rtis(Node *node, List **rtis);
 
+/* query_arms.c */
+extern List *wh_query_split_arms(Query *query, AttrNumber *key_resnos, int nkeys);
+
 /* query_leaves.c */
-extern QueryAnalysis *wh_query_analyze(Query *query, List *staged, List *whole_rows, WhQueryMode mode);
+extern QueryAnalysis *wh_query_analyze(Query *query, List *staged, WhQueryMode mode);
 extern QueryLevel *wh_query_child_level(QueryAnalysis *qa, QueryLevel *parent, int rti);
 extern bool wh_query_passes_down(Query *query, TargetEntry *te);
 extern bool wh_query_resolve(QueryAnalysis *qa, QueryLevel *level, Node *node, QueryLeaf *for_leaf, QueryTerm *term);

@@ -22,11 +22,9 @@ typedef struct LevelContext
 {
 	QueryAnalysis *qa;
 	QueryLevel *level;
-	List	   *whole_rows;
 } LevelContext;
 
-static QueryLevel *build_level(QueryAnalysis *qa, Query *query, QueryLevel *parent, int parent_rti,
-							   List *whole_rows);
+static QueryLevel *build_level(QueryAnalysis *qa, Query *query, QueryLevel *parent, int parent_rti);
 
 /* Find the SubLinks of one level; their subqueries are levels of their own. */
 static bool
@@ -39,7 +37,7 @@ sublink_walker(Node *node, void *context)
 	if (IsA(node, SubLink))
 	{
 		SubLink    *link = (SubLink *) node;
-		QueryLevel *level = build_level(c->qa, castNode(Query, link->subselect), c->level, 0, c->whole_rows);
+		QueryLevel *level = build_level(c->qa, castNode(Query, link->subselect), c->level, 0);
 
 		level->is_exists = link->subLinkType == EXISTS_SUBLINK;
 		return sublink_walker(link->testexpr, context);
@@ -49,11 +47,10 @@ sublink_walker(Node *node, void *context)
 
 /* Add a use of a relation. */
 static void
-add_leaf(QueryAnalysis *qa, QueryLevel *level, int rti, List *whole_rows)
+add_leaf(QueryAnalysis *qa, QueryLevel *level, int rti)
 {
 	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
 	QueryLeaf  *leaf = palloc0(sizeof(QueryLeaf));
-	ListCell   *lc;
 
 	leaf->id = list_length(qa->leaves);
 	leaf->level = level;
@@ -62,22 +59,17 @@ add_leaf(QueryAnalysis *qa, QueryLevel *level, int rti, List *whole_rows)
 	leaf->staged = wh_query_find_staged(qa->staged, rte->relid, &leaf->kind);
 	if (leaf->kind == WH_INPUT_HISTORY)
 		leaf->history = leaf->staged->history;
-	foreach(lc, whole_rows)
-	{
-		WholeRowMark *mark = lfirst(lc);
-
-		if (mark->query == level->query && mark->rti == rti)
-			leaf->whole_row = true;
-	}
+	/* normalisation added a name when it expanded a whole-row reference */
+	leaf->whole_row = list_length(rte->eref->colnames) > wh_query_relation_natts(rte->relid);
 	qa->leaves = lappend(qa->leaves, leaf);
 }
 
 /* Add a level and everything below it. */
 static QueryLevel *
-build_level(QueryAnalysis *qa, Query *query, QueryLevel *parent, int parent_rti, List *whole_rows)
+build_level(QueryAnalysis *qa, Query *query, QueryLevel *parent, int parent_rti)
 {
 	QueryLevel *level = palloc0(sizeof(QueryLevel));
-	LevelContext context = {qa, level, whole_rows};
+	LevelContext context = {qa, level};
 	ListCell   *lc;
 
 	level->query = query;
@@ -90,9 +82,9 @@ build_level(QueryAnalysis *qa, Query *query, QueryLevel *parent, int parent_rti,
 		RangeTblEntry *rte = rt_fetch(rti, query->rtable);
 
 		if (rte->rtekind == RTE_RELATION)
-			add_leaf(qa, level, rti, whole_rows);
+			add_leaf(qa, level, rti);
 		else if (rte->rtekind == RTE_SUBQUERY)
-			build_level(qa, rte->subquery, level, rti, whole_rows);
+			build_level(qa, rte->subquery, level, rti);
 	}
 	query_tree_walker(query, sublink_walker, &context,
 					  QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES | QTW_IGNORE_JOINALIASES);
@@ -142,18 +134,18 @@ column_walker(Node *node, void *context)
 }
 
 /*
- * Analyse a normalised query.  "whole_rows" are normalisation's marks.  The
- * query belongs to the analysis from here on: rewriting changes it.
+ * Analyse a normalised query, which belongs to the analysis from here on:
+ * rewriting changes it.
  */
 QueryAnalysis *
-wh_query_analyze(Query *query, List *staged, List *whole_rows, WhQueryMode mode)
+wh_query_analyze(Query *query, List *staged, WhQueryMode mode)
 {
 	QueryAnalysis *qa = palloc0(sizeof(QueryAnalysis));
 	LevelContext context = {qa};
 
 	qa->mode = mode;
 	qa->staged = staged;
-	build_level(qa, query, NULL, 0, whole_rows);
+	build_level(qa, query, NULL, 0);
 	column_walker((Node *) query, &context);
 	return qa;
 }

@@ -29,7 +29,6 @@ typedef struct NormalizeContext
 {
 	List	   *staged;
 	WhQueryMode mode;
-	List	  **whole_rows;
 } NormalizeContext;
 
 static void normalize_query(Query *query, NormalizeContext *nc);
@@ -487,7 +486,6 @@ expand_whole_rows(Query *query, NormalizeContext *nc)
 	{
 		RangeTblEntry *rte = rt_fetch(lfirst_int(lc), query->rtable);
 		WholeRowContext c = {lfirst_int(lc), -1, rte->relid, nc->mode};
-		WholeRowMark *mark;
 		WhInputKind kind;
 
 		if (rte->rtekind != RTE_RELATION || !wh_query_find_staged(nc->staged, rte->relid, &kind) ||
@@ -495,10 +493,9 @@ expand_whole_rows(Query *query, NormalizeContext *nc)
 			continue;
 		c.levels_up = -1;
 		memcpy(query, whole_row_mutator((Node *) query, &c), sizeof(Query));
-		mark = palloc(sizeof(WholeRowMark));
-		mark->query = query;
-		mark->rti = c.rti;
-		*nc->whole_rows = lappend(*nc->whole_rows, mark);
+		/* the name of that column is the mark that it is wanted */
+		rte = rt_fetch(c.rti, query->rtable);
+		rte->eref->colnames = lappend(rte->eref->colnames, makeString("wh_present"));
 	}
 }
 
@@ -544,14 +541,11 @@ normalize_query(Query *query, NormalizeContext *nc)
 	query_tree_walker(query, below_walker, nc, QTW_IGNORE_JOINALIASES);
 }
 
-/*
- * Normalise a query in place.  Adds a WholeRowMark to "whole_rows" for each
- * leaf whose subquery must show if it takes part.
- */
+/* Normalise a query in place. */
 void
-wh_query_normalize(Query *query, List *staged, WhQueryMode mode, List **whole_rows)
+wh_query_normalize(Query *query, List *staged, WhQueryMode mode)
 {
-	NormalizeContext nc = {staged, mode, whole_rows};
+	NormalizeContext nc = {staged, mode};
 
 	normalize_query(query, &nc);
 }

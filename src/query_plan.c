@@ -41,28 +41,18 @@ analyze_arms(Definition *def)
 {
 	WhQueryPlan *plan = def->plan;
 	Query	   *top = copyObject(def->query);
-	List	   *whole_rows = NIL;
 	List	   *queries = list_make1(top);
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	wh_query_normalize(top, def->staged, plan->mode, &whole_rows);
-	/* as of a time every arm has an anchor of its own; queries grows on the way */
+	wh_query_normalize(top, def->staged, plan->mode);
+	/* as of a time every arm has an anchor of its own */
+	if (plan->mode == WH_QUERY_AS_OF)
+		queries = wh_query_split_arms(top, plan->key_attnos, plan->nkeys);
 	foreach(lc, queries)
 	{
-		Query	   *query = lfirst(lc);
-		List	   *rtis = NIL;
-		QueryAnalysis *qa;
-		ListCell   *lr;
+		QueryAnalysis *qa = wh_query_analyze(lfirst(lc), def->staged, plan->mode);
 
-		if (plan->mode == WH_QUERY_AS_OF && wh_query_is_union_all(query))
-		{
-			wh_query_collect_rtis(query->setOperations, &rtis);
-			foreach(lr, rtis)
-				queries = lappend(queries, rt_fetch(lfirst_int(lr), query->rtable)->subquery);
-			continue;
-		}
-		qa = wh_query_analyze(query, def->staged, whole_rows, plan->mode);
 		qa->nkeys = plan->nkeys;
 		qa->key_names = plan->key_names;
 		for (int i = 0; i < plan->nkeys; i++)

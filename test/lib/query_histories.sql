@@ -133,7 +133,8 @@ BEGIN
   UPDATE orders_history SET effective_to = effective_from + interval '1 day' WHERE effective_to = 'infinity' AND random() < 0.15;
   UPDATE orders_history SET customer_id = rn(5) WHERE random() < 0.1;
   UPDATE line_history SET product_id = rn(5) WHERE random() < 0.1;
-  DELETE FROM line_history WHERE random() < 0.1;
+  DELETE FROM line_history WHERE order_id = (SELECT r(6)) OR random() < 0.05;
+  DELETE FROM product_history WHERE random() < 0.1;
   UPDATE product_history SET supplier_id = rn(3) WHERE random() < 0.1;
   UPDATE product_history SET sku = 's' || r(4) WHERE random() < 0.1;
   UPDATE supplier_history SET name = 'sx' WHERE random() < 0.2;

@@ -287,4 +287,10 @@ INSERT INTO test.shape VALUES
 ('key through coalesce of two', $$select coalesce(a.customer_id, o.customer_id) k from address a full join orders o on o.customer_id=a.customer_id$$,
  '{k}', 'does not come from the columns of one'),
 ('window over union', $$select customer_id, name from customer intersect select customer_id, name from customer$$,
- '{customer_id}', 'UNION, INTERSECT or EXCEPT');
+ '{customer_id}', 'UNION, INTERSECT or EXCEPT'),
+('union all in FROM', $$select u.id, u.v, o.order_id from (select customer_id id, name v from customer union all select customer_id, zip from address) u left join orders o on o.customer_id = u.id order by u.v$$,
+ '{id}', NULL),
+('union all in a CTE, whole rows', $$with u as (select 'c' src, c.customer_id id, to_jsonb(c) v from customer c union all select 'o', o.order_id, to_jsonb(o) from orders o) select src, id, v from u where id > 1$$,
+ '{src,id}', NULL),
+('union all on the nullable side', $$select u.id, c.name from customer c left join (select customer_id id from orders union all select customer_id from address) u on u.id = c.customer_id$$,
+ '{id}', 'does not come from the columns of one');
