@@ -521,6 +521,15 @@ gather_row(WhIngest *ing, WhSourceRow *source)
 		row->source.raw = raw;
 		pipe->bytes += source->raw_len;
 	}
+	if (source->key)
+	{
+		char	   *key = palloc(source->key_len + 1);
+
+		memcpy(key, source->key, source->key_len);
+		row->source.key = key;
+	}
+	if (source->headers)
+		row->source.headers = pstrdup(source->headers);
 	row->source.errors = NIL;
 	foreach(lc, source->errors)
 	{
