@@ -22,7 +22,7 @@
 
 #include "ingest_state.h"
 
-#define NARGS 17
+#define NARGS 19
 
 typedef struct WhRejects
 {
@@ -147,6 +147,7 @@ typedef struct EventRecord
 	TimestampTz event_time;
 	bytea	   *raw;			/* NULL = none */
 	bytea	   *hash;
+	const WhSourceRow *source;	/* for the message's key and headers; NULL = not at hand */
 } EventRecord;
 
 /* Write one event, unless it is there. */
@@ -154,7 +155,8 @@ static void
 write_event(WhIngest *ing, const EventRecord *record, List *errors)
 {
 	static Oid	types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
-		INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID};
+		INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
+	BYTEAOID, JSONBOID};
 	WhRowError *first = linitial(errors);
 	Datum		args[NARGS];
 	char		nulls[NARGS + 1];
@@ -190,6 +192,10 @@ write_event(WhIngest *ing, const EventRecord *record, List *errors)
 		SET(8, Int64GetDatum(record->low));
 		if (record->message_time != DT_NOBEGIN)
 			SET(9, TimestampTzGetDatum(record->message_time));
+		if (record->source && record->source->key)
+			SET(17, PointerGetDatum(make_bytea(record->source->key, record->source->key_len)));
+		if (record->source && record->source->headers)
+			SET(18, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->source->headers)));
 	}
 	if (record->position >= 0)
 		SET(10, Int64GetDatum(record->position));
@@ -211,9 +217,9 @@ write_event(WhIngest *ing, const EventRecord *record, List *errors)
 		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event (batch_id, object_id, feed, file, line,"
 									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
 									   " source_position, event_time, raw_record, record_hash, errors,"
-									   " \"column\", sqlstate, message)"
+									   " \"column\", sqlstate, message, message_key, message_headers)"
 									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6)"
+									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19"
 									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
 									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
 									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
@@ -287,6 +293,7 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	old = MemoryContextSwitchTo(ing->rejects->context);
 	memset(&record, 0, sizeof(record));
 	record.unit = ing->unit;
+	record.source = &row->source;
 	record.low = row->source.low;
 	record.byte_offset = row->source.byte_offset;
 	record.message_time = row->source.source_time;

@@ -12,8 +12,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 
 #include "ingest_state.h"
+#include "kafka_message.h"
 #include "kafka_source.h"
 
 typedef struct PartitionRead
@@ -90,24 +92,32 @@ choose_places(WhIngest *ing, const char *topic, WhKafkaPartition *partitions, in
 
 /* Give one message to the pipe. */
 static void
-take_message(WhIngest *ing, WhSourceRow *row, PartitionRead *read, int64 generation)
+take_message(WhIngest *ing, WhKafkaSourceRow *message, PartitionRead *read, int64 generation,
+			 MemoryContext scratch)
 {
+	WhSourceRow row = message->row;
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
 	if (read->unit == NULL)
 		read->unit = wh_unit_add(ing, read->name, generation);
 	ing->unit = read->unit;
-	if (ing->feed->redact != NIL)
+	if (ing->feed->redact == NIL)
 	{
-		/* Nobody can tell which of the bytes are to be redacted. */
-		WhSourceRow clean = *row;
-
-		clean.raw = NULL;
-		clean.raw_len = 0;
-		wh_ingest_row(ing, &clean);
+		row.key = message->message.key;
+		row.key_len = message->message.key_len;
+		row.headers = wh_kafka_headers_json(&message->message);
 	}
 	else
-		wh_ingest_row(ing, row);
-	if (row->low + 1 >= read->end)
+	{
+		/* Nobody can tell which of the bytes are to be redacted. */
+		row.raw = NULL;
+		row.raw_len = 0;
+	}
+	wh_ingest_row(ing, &row);
+	if (row.low + 1 >= read->end)
 		read->is_done = true;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(scratch);
 }
 
 /* Read every partition up to the end it had at the start. */
@@ -120,6 +130,8 @@ wh_ingest_read_topic(WhIngest *ing)
 	PartitionRead *reads = palloc0(sizeof(PartitionRead) * Max(count, 1));
 	WhKafkaPlace *places = palloc0(sizeof(WhKafkaPlace) * Max(count, 1));
 	const WhKafkaPlace *reached;
+	MemoryContext scratch = AllocSetContextCreate(ing->context, "widgets_wh message",
+												  ALLOCSET_SMALL_SIZES);
 	int64		generation;
 	int			nreached;
 	int			waiting = 0;
@@ -154,7 +166,7 @@ wh_ingest_read_topic(WhIngest *ing)
 		read = &reads[row->partition];
 		was_done = read->is_done;
 		if (event == WH_KAFKA_MESSAGE)
-			take_message(ing, &row->row, read, generation);
+			take_message(ing, row, read, generation, scratch);
 		else
 			read->is_done = true;	/* out of range: the next run says what is lost */
 		waiting -= read->is_done && !was_done;

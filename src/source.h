@@ -38,6 +38,9 @@ typedef struct WhSourceRow
 	bool		tombstone;		/* a message that only says: key deleted */
 	const char *raw;			/* the record as it came; NULL = none; may hold NULs */
 	Size		raw_len;
+	const char *key;			/* the message's key; NULL = none; may hold NULs */
+	Size		key_len;
+	const char *headers;		/* the message's headers as JSON; NULL = none */
 	List	   *errors;			/* of WhRowError; NIL = a good record */
 } WhSourceRow;
 

@@ -20,6 +20,7 @@ SELECT results_eq('SELECT id, name, is_deleted FROM staging.customer_history ORD
   $$VALUES (1, 'a', false), (1, 'c', false), (2, 'x', false), (2, NULL, true)$$, 'versions, and a tombstone''s delete');
 SELECT results_eq($$SELECT topic, convert_from(raw_record, 'UTF8')::json ->> 'name', sqlstate FROM wh.error_event WHERE feed = 'staging.customer' ORDER BY 2$$,
   $$VALUES ('feed_customer', 'bad', '22P02'), ('feed_customer', 'nobody', '23514')$$, 'rejects with their raw messages');
+SELECT set_eq($$SELECT convert_from(message_key, 'UTF8') FROM wh.error_event WHERE feed = 'staging.customer'$$, ARRAY['3', '4'], 'and their keys');
 SELECT is((SELECT sum(size)::int FROM wh.source_unit u JOIN wh.feed f USING (feed_id) WHERE relation = 'staging.customer'::regclass), 6, 'next offsets are stored');
 SELECT is(wh.ingest('customer'), NULL, 'nothing is read twice');
 

@@ -218,5 +218,43 @@ ROLLBACK;
 SELECT results_eq('SELECT * FROM before', 'SELECT (SELECT count(*) FROM staging.log_state_history), (SELECT count(*) FROM wh.source_unit), (SELECT count(*) FROM wh.error_event)', 'a run undone leaves everything as before');
 SELECT isnt(wh.ingest('log_state'), NULL, 'and can be done again');
 
+-- Expressions that throw while a table is read spoil their records only
+CREATE TABLE src.many (id int, v int);
+INSERT INTO src.many SELECT i, i % 500 FROM generate_series(1, 3000) i;
+SELECT wh.create_feed('many', 'src.many', 'upsert', '{id}', deleted_when => '1 / v < 0', redact => '{"v": "v / (v - 7)"}') \gset
+SELECT wh.ingest('many') \gset x
+SELECT is((SELECT count(*)::int FROM wh.error_event WHERE feed = 'staging.many' AND message = 'could not redact column "v"'), 6, 'each record that cannot be redacted');
+SELECT is((SELECT count(*)::int FROM staging.many_history), (SELECT count(*)::int FROM src.many WHERE v <> 7 AND v / (v - 7) <> 0), 'all others are staged');
+SELECT is((SELECT count(*)::int FROM wh.error_event WHERE feed = 'staging.many'), (SELECT count(*)::int FROM src.many WHERE v = 7 OR v / (v - 7) = 0), 'or are error events');
+
+-- A table that says itself which day its snapshot is of
+CREATE TABLE src.balance (id int, amount int, day date);
+SELECT wh.create_feed('balance', 'src.balance', 'snapshot', '{id}', sequence_by => 'day') \gset
+INSERT INTO src.balance VALUES (1, 10, '2024-01-01'), (2, 20, '2024-01-01');
+SELECT wh.ingest('balance') \gset x
+SELECT is(wh.ingest('balance'), NULL, 'the same snapshot again changes nothing');
+TRUNCATE src.balance;
+INSERT INTO src.balance VALUES (1, 10, '2024-01-03');
+SELECT wh.ingest('balance') \gset x
+TRUNCATE src.balance;
+INSERT INTO src.balance VALUES (2, 20, '2024-01-02'), (3, 30, '2024-01-02');
+SELECT wh.ingest('balance') \gset x
+SELECT results_eq('SELECT id, effective_from::date, effective_to::date, is_deleted FROM staging.balance_history ORDER BY 1, 2',
+  $$VALUES (1, '2024-01-01'::date, '2024-01-02'::date, false), (1, '2024-01-02', '2024-01-03', true), (1, '2024-01-03', 'infinity', false),
+    (2, '2024-01-01', '2024-01-02', false), (2, '2024-01-02', '2024-01-03', false), (2, '2024-01-03', 'infinity', true),
+    (3, '2024-01-02', '2024-01-03', false), (3, '2024-01-03', 'infinity', true)$$, 'a late snapshot finds its place');
+
+-- Who may do what
+CREATE ROLE wh_test_other;
+GRANT USAGE ON SCHEMA wh TO wh_test_other;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wh TO wh_test_other;
+SET ROLE wh_test_other;
+SELECT throws_ok($$SELECT wh.drop_feed('balance')$$, '42501', NULL, 'another role cannot drop a feed');
+SELECT throws_ok($$SELECT wh.add_screen('balance', 's', 'true')$$, '42501', NULL, 'nor screen it');
+SELECT throws_ok($$SELECT wh.create_feed('mine', 'src.balance', 'upsert', '{id}')$$, '42501', NULL, 'nor read what it may not read');
+RESET ROLE;
+DROP OWNED BY wh_test_other;
+DROP ROLE wh_test_other;
+
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
 SELECT * FROM finish();
