@@ -127,7 +127,9 @@ SELECT results_eq($$SELECT country_name, is_inferred FROM online_retail.country 
     $$VALUES ('Atlantis', false)$$, 'the inferred member got its attributes');
 CREATE TEMP TABLE before AS SELECT * FROM pg_temp.marks();
 CALL wh.run();
-SELECT is_empty('TABLE before EXCEPT SELECT * FROM pg_temp.marks()', 'a run with nothing new changes no row');
+-- (the state of a file that was written just before it was read is noted when it is seen again)
+SELECT is_empty($$SELECT * FROM before WHERE relation <> 'wh.source_unit' EXCEPT SELECT * FROM pg_temp.marks()$$,
+    'a run with nothing new changes no row');
 CALL wh.run(full_refresh => true);
 SELECT pg_temp.test_rules();
 SELECT is_empty($$(SELECT * FROM before WHERE relation LIKE 'online%') EXCEPT SELECT * FROM pg_temp.marks()$$,
