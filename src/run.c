@@ -165,21 +165,42 @@ may_have_news(const WhFeed *feed)
 	return try_work(probe_work, &probe) != NULL || probe.news;
 }
 
-/* Load one feed, in a transaction of its own where that can be. */
+/* Note a feed that failed; the run goes on with the others. */
 static void
-run_feed(WhRun *run, int64 feed_id)
+note_failure(WhRun *run, const WhFeed *feed, int64 batch_id, const ErrorData *error)
+{
+	MemoryContext old;
+
+	log_failure(batch_id, feed->name, error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("feed \"%s\" was not loaded: %s", feed->name, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint ? errhint("%s", error->hint) : 0));
+	old = MemoryContextSwitchTo(run->context);
+	run->failed = lappend(run->failed, pstrdup(feed->name));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Try to load one feed, in a transaction of its own where that can be.  Gives
+ * false when another run loaded the feed in a later batch while this one waited
+ * for it: a batch of then is too old.
+ */
+static bool
+try_feed(WhRun *run, int64 feed_id)
 {
 	FeedWork	work = {.feed_id = feed_id, .wait = run->wait};
 	WhFeed	   *feed;
 	ErrorData  *error;
-	MemoryContext old;
+	bool		overtaken = false;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	feed = wh_feed_get(feed_id, true);
 	if (feed == NULL || feed->is_paused || !may_have_news(feed))
 	{
 		PopActiveSnapshot();
-		return;
+		return true;
 	}
 	work.batch_id = wh_batch_start("ingest", feed->feed_id, feed->name);
 	PopActiveSnapshot();
@@ -187,22 +208,26 @@ run_feed(WhRun *run, int64 feed_id)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	error = try_work(ingest_work, &work);
-	if (error)
+	if (error && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
 	{
-		log_failure(work.batch_id, feed->name, error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("feed \"%s\" was not loaded: %s", feed->name, error->message),
-				 error->detail ? errdetail_internal("%s", error->detail) : 0,
-				 error->hint ? errhint("%s", error->hint) : 0));
-		old = MemoryContextSwitchTo(run->context);
-		run->failed = lappend(run->failed, pstrdup(feed->name));
-		MemoryContextSwitchTo(old);
+		wh_batch_forget(work.batch_id);
+		overtaken = true;
 	}
+	else if (error)
+		note_failure(run, feed, work.batch_id, error);
 	else if (work.result.staged_changed)
 		wh_analyze_after(wh_feed_table(feed), work.result.counts.rows_staged);
 	PopActiveSnapshot();
 	next_transaction(run);
+	return !overtaken;
+}
+
+/* Load one feed, trying again with a new batch when another run was faster. */
+static void
+run_feed(WhRun *run, int64 feed_id)
+{
+	while (!try_feed(run, feed_id))
+		CHECK_FOR_INTERRUPTS();
 }
 
 typedef struct PublishWork
