@@ -38,6 +38,13 @@ typedef struct Opening
 	int64		key;
 } Opening;
 
+/* A natural key; its first column beside, where a comparison finds it soonest. */
+typedef struct MemberKey
+{
+	Datum		first;
+	const Datum *all;
+} MemberKey;
+
 /* The versions of one natural key, by opening time. */
 typedef struct Member
 {
@@ -45,16 +52,16 @@ typedef struct Member
 	char		status;
 	int			nopenings;
 	int			allocated;
-	Datum	   *natural_key;
+	MemberKey	natural_key;
 	Opening		first;
 	Opening    *openings;		/* all of them, when more than one */
 } Member;
 
-static bool member_equal(WhLookup *lookup, const Datum *a, const Datum *b);
+static inline bool member_equal(WhLookup *lookup, MemberKey a, MemberKey b);
 
 #define SH_PREFIX members
 #define SH_ELEMENT_TYPE Member
-#define SH_KEY_TYPE Datum *
+#define SH_KEY_TYPE MemberKey
 #define SH_KEY natural_key
 #define SH_HASH_KEY(tb, key) wh_lookup_hash_key(tb->private_data, key)
 #define SH_EQUAL(tb, a, b) member_equal(tb->private_data, a, b)
@@ -63,7 +70,7 @@ static bool member_equal(WhLookup *lookup, const Datum *a, const Datum *b);
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
-static uint32 wh_lookup_hash_key(WhLookup *lookup, const Datum *key);
+static inline uint32 wh_lookup_hash_key(WhLookup *lookup, MemberKey key);
 
 typedef enum KeyKind
 {
@@ -99,27 +106,38 @@ struct WhLookup
 	int64		inferred;
 };
 
-static uint32
-wh_lookup_hash_key(WhLookup *lookup, const Datum *key)
+static inline uint32
+hash_column(WhLookup *lookup, int i, Datum value)
 {
-	uint32		hash = 0;
+	if (lookup->kind[i] == KEY_INT)
+		return (uint32) (((uint64) value * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
+	return DatumGetUInt32(FunctionCall1Coll(&lookup->hash[i], lookup->collation[i], value));
+}
 
-	for (int i = 0; i < lookup->nkey; i++)
-	{
-		uint32		h = lookup->kind[i] == KEY_INT ? (uint32) (((uint64) key[i] * UINT64CONST(0x9E3779B97F4A7C15)) >> 32) :
-			DatumGetUInt32(FunctionCall1Coll(&lookup->hash[i], lookup->collation[i], key[i]));
+static inline uint32
+wh_lookup_hash_key(WhLookup *lookup, MemberKey key)
+{
+	uint32		hash = hash_column(lookup, 0, key.first);
 
-		hash = i == 0 ? h : hash_combine(hash, h);
-	}
+	for (int i = 1; i < lookup->nkey; i++)
+		hash = hash_combine(hash, hash_column(lookup, i, key.all[i]));
 	return hash;
 }
 
-static bool
-member_equal(WhLookup *lookup, const Datum *a, const Datum *b)
+static inline bool
+column_equal(WhLookup *lookup, int i, Datum a, Datum b)
 {
-	for (int i = 0; i < lookup->nkey; i++)
-		if (lookup->kind[i] == KEY_INT ? a[i] != b[i] :
-			!DatumGetBool(FunctionCall2Coll(&lookup->equal[i], lookup->collation[i], a[i], b[i])))
+	return lookup->kind[i] == KEY_INT ? a == b :
+		DatumGetBool(FunctionCall2Coll(&lookup->equal[i], lookup->collation[i], a, b));
+}
+
+static inline bool
+member_equal(WhLookup *lookup, MemberKey a, MemberKey b)
+{
+	if (!column_equal(lookup, 0, a.first, b.first))
+		return false;
+	for (int i = 1; i < lookup->nkey; i++)
+		if (!column_equal(lookup, i, a.all[i], b.all[i]))
 			return false;
 	return true;
 }
@@ -178,19 +196,22 @@ wh_lookup_dimension(WhLookup *lookup)
 
 /* Add a version of a member; versions may come in any order. */
 static void
-add_opening(WhLookup *lookup, Datum *key, TimestampTz from, int64 surrogate)
+add_opening(WhLookup *lookup, const Datum *key, TimestampTz from, int64 surrogate)
 {
 	bool		found;
 	Member	   *m;
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
 	int			i;
 
-	m = members_insert(lookup->members, key, &found);
+	m = members_insert(lookup->members, (MemberKey) {key[0], key}, &found);
 	if (!found)
 	{
-		m->natural_key = palloc(sizeof(Datum) * lookup->nkey);
+		Datum	   *copy = palloc(sizeof(Datum) * lookup->nkey);
+
 		for (i = 0; i < lookup->nkey; i++)
-			m->natural_key[i] = datumCopy(key[i], lookup->byval[i], lookup->len[i]);
+			copy[i] = datumCopy(key[i], lookup->byval[i], lookup->len[i]);
+		m->natural_key.first = copy[0];
+		m->natural_key.all = copy;
 		m->nopenings = 0;
 		m->allocated = 0;
 	}
@@ -378,10 +399,10 @@ infer(WhLookup *lookup, const Datum *key)
 	}
 	wh_dimension_insert(d, lookup->writer, &v, lookup->batch_id);
 	lookup->inferred++;
-	add_opening(lookup, (Datum *) key, DT_NOBEGIN, v.key);
+	add_opening(lookup, key, DT_NOBEGIN, v.key);
 	pfree(values);
 	pfree(isnull);
-	return members_lookup(lookup->members, (Datum *) key);
+	return members_lookup(lookup->members, (MemberKey) {key[0], key});
 }
 
 /* Say whether a value can be a natural key at all. */
@@ -412,11 +433,11 @@ wh_lookup_find(WhLookup *lookup, const Datum *key, const bool *isnull, Timestamp
 		return nulls == lookup->nkey ? WH_KEY_NOT_APPLICABLE : WH_KEY_UNKNOWN;
 	if (!usable(lookup, key))
 		return WH_KEY_UNKNOWN;
-	m = members_lookup(lookup->members, (Datum *) key);
+	m = members_lookup(lookup->members, (MemberKey) {key[0], key});
 	if (m == NULL && !lookup->complete)
 	{
 		load_member(lookup, key);
-		m = members_lookup(lookup->members, (Datum *) key);
+		m = members_lookup(lookup->members, (MemberKey) {key[0], key});
 	}
 	if (m == NULL)
 		m = infer(lookup, key);
