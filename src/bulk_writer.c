@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -37,6 +38,8 @@ typedef struct WhBulkWriterState
 	MemoryContext batch_context;	/* formed tuples; reset at each flush */
 	TupleTableSlot *slots[BUFFER_ROWS];
 	TupleTableSlot *update_slot;
+	bool		was_empty;		/* the table, when opened */
+	bool		reindex;		/* indexes are built at close */
 	int			nslots;			/* slots made */
 	int			nbuffered;
 	Size		bytes;
@@ -59,6 +62,7 @@ wh_bulk_open(Oid relid, bool at_end)
 	writer->state = state;
 	nblocks = RelationGetNumberOfBlocks(writer->rel);
 	writer->first_block = nblocks > 0 ? nblocks - 1 : 0;
+	state->was_empty = nblocks == 0;
 
 	state->context = CurrentMemoryContext;
 	state->estate = CreateExecutorState();
@@ -72,6 +76,24 @@ wh_bulk_open(Oid relid, bool at_end)
 												 0, 2 * BUFFER_BYTES, 2 * BUFFER_BYTES);
 	state->update_slot = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
 	return writer;
+}
+
+/*
+ * Build the indexes at close instead of row by row, if the table was empty.
+ * For writers whose caller looks nothing up through an index meanwhile, and
+ * updates nothing.  Whoever plans a query over the table then waits for the
+ * end of the transaction.
+ */
+void
+wh_bulk_defer_indexes(WhBulkWriter *writer)
+{
+	WhBulkWriterState *state = writer->state;
+
+	if (!state->was_empty || state->result_rel->ri_NumIndices == 0)
+		return;
+	ExecCloseIndices(state->result_rel);
+	state->result_rel->ri_NumIndices = 0;
+	state->reindex = true;
 }
 
 /* Write the gathered rows and their index entries. */
@@ -174,6 +196,11 @@ wh_bulk_close(WhBulkWriter *writer)
 	table_finish_bulk_insert(writer->rel, state->options);
 	FreeBulkInsertState(state->bistate);
 	ExecCloseIndices(state->result_rel);
+	if (state->reindex && writer->inserted > 0)
+	{
+		CommandCounterIncrement();
+		wh_reindex_relation(RelationGetRelid(writer->rel));
+	}
 	FreeExecutorState(state->estate);
 	MemoryContextDelete(state->batch_context);
 	table_close(writer->rel, NoLock);

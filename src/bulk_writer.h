@@ -23,6 +23,7 @@ typedef struct WhBulkWriter
 } WhBulkWriter;
 
 extern WhBulkWriter *wh_bulk_open(Oid relid, bool at_end);
+extern void wh_bulk_defer_indexes(WhBulkWriter *writer);
 extern void wh_bulk_insert(WhBulkWriter *writer, Datum *values, bool *isnull);
 extern void wh_bulk_update(WhBulkWriter *writer, ItemPointer tid, Datum *values, bool *isnull);
 extern void wh_bulk_delete(WhBulkWriter *writer, ItemPointer tid);

@@ -11,7 +11,7 @@
 #include "access/skey.h"
 
 /* One version of a key, staged or on its way.  Rows have staging's columns. */
-typedef struct WhVersion
+typedef struct WhStagedVersion
 {
 	Datum	   *values;			/* as they will be */
 	bool	   *isnull;
@@ -24,7 +24,7 @@ typedef struct WhVersion
 	bool		is_replaced;	/* has another image, or moved, than what is staged */
 	bool		is_raised;		/* differs from what is staged in its position only */
 	bool		is_removed;		/* staged, and must go */
-} WhVersion;
+} WhStagedVersion;
 
 /* Finds staged rows through the unique index of the feed's table. */
 typedef struct WhStagedScan
@@ -40,20 +40,20 @@ typedef struct WhStagedScan
 } WhStagedScan;
 
 /* splice_version.c */
-extern WhVersion *wh_version_make(WhIngest *ing);
-extern void wh_version_take(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
-extern void wh_version_load(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
-extern void wh_version_take_staged(WhIngest *ing, WhVersion *version, TupleTableSlot *slot);
-extern void wh_version_replace(WhIngest *ing, WhVersion *version, const WhVersion *by);
-extern int	wh_version_image_compare(WhIngest *ing, const WhVersion *a, const WhVersion *b);
-extern void wh_version_write(WhIngest *ing, WhVersion *version, TimestampTz to);
+extern WhStagedVersion *wh_version_make(WhIngest *ing);
+extern void wh_version_take(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot);
+extern void wh_version_load(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot);
+extern void wh_version_take_staged(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot);
+extern void wh_version_replace(WhIngest *ing, WhStagedVersion *version, const WhStagedVersion *by);
+extern int	wh_version_image_compare(WhIngest *ing, const WhStagedVersion *a, const WhStagedVersion *b);
+extern void wh_version_write(WhIngest *ing, WhStagedVersion *version, TimestampTz to);
 extern WhBulkWriter *wh_splice_writer(WhIngest *ing);
 
 /* splice_scan.c */
 extern WhStagedScan *wh_staged_open(WhIngest *ing);
-extern bool wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhVersion *version);
+extern bool wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVersion *version);
 extern void wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time);
-extern bool wh_staged_next(WhStagedScan *scan, WhVersion *version);
+extern bool wh_staged_next(WhStagedScan *scan, WhStagedVersion *version);
 extern void wh_staged_close(WhStagedScan *scan);
 
 /* splice_sort.c */

@@ -20,18 +20,18 @@ typedef struct Merge
 	WhStagedScan *scan;
 	TupleTableSlot *in;			/* next sorted record */
 	bool		has_in;
-	WhVersion  *record;			/* the record at hand */
-	WhVersion  *rival;			/* another one of the same time */
-	WhVersion  *pending;		/* last version of the key so far: its end is open */
-	WhVersion  *staged;			/* next staged version of the key */
+	WhStagedVersion  *record;			/* the record at hand */
+	WhStagedVersion  *rival;			/* another one of the same time */
+	WhStagedVersion  *pending;		/* last version of the key so far: its end is open */
+	WhStagedVersion  *staged;			/* next staged version of the key */
 	bool		has_pending;
 	bool		has_staged;
 } Merge;
 
 static void
-swap(WhVersion **a, WhVersion **b)
+swap(WhStagedVersion **a, WhStagedVersion **b)
 {
-	WhVersion  *c = *a;
+	WhStagedVersion  *c = *a;
 
 	*a = *b;
 	*b = c;
@@ -53,7 +53,7 @@ fetch_staged(Merge *merge)
 
 /* Tell whether the next record has the key of a version. */
 static bool
-in_same_key(Merge *merge, WhVersion *version)
+in_same_key(Merge *merge, WhStagedVersion *version)
 {
 	return merge->has_in && wh_sort_same_key(merge->ing, merge->in->tts_values, version->values);
 }
@@ -67,7 +67,7 @@ in_same_time(Merge *merge)
 
 /* Tell whether two sorted records stood at the same place of the source. */
 static bool
-same_place(WhIngest *ing, WhVersion *a, WhVersion *b)
+same_place(WhIngest *ing, WhStagedVersion *a, WhStagedVersion *b)
 {
 	int			n = wh_sort_major(ing) - 1;
 
@@ -76,7 +76,7 @@ same_place(WhIngest *ing, WhVersion *a, WhVersion *b)
 
 /* Write the pending version, which ends at a time, and make another one pending. */
 static void
-pass_on(Merge *merge, TimestampTz to, WhVersion **next)
+pass_on(Merge *merge, TimestampTz to, WhStagedVersion **next)
 {
 	if (merge->has_pending)
 		wh_version_write(merge->ing, merge->pending, to);
@@ -175,7 +175,7 @@ merge_key(Merge *merge)
 
 /* Make a record that loses against another one of its key an error event. */
 static void
-conflict(WhIngest *ing, WhVersion *version)
+conflict(WhIngest *ing, WhStagedVersion *version)
 {
 	static const char message[] = "another record with the same key and another payload comes before it";
 	bytea	   *raw = NULL;
@@ -195,7 +195,7 @@ static void
 merge_event(Merge *merge)
 {
 	WhIngest   *ing = merge->ing;
-	WhVersion  *best;
+	WhStagedVersion  *best;
 	int			order;
 
 	wh_version_take(ing, merge->record, merge->in);
@@ -222,7 +222,7 @@ merge_event(Merge *merge)
 	best = merge->record;
 	if (merge->has_staged)
 	{
-		WhVersion  *staged = merge->staged;
+		WhStagedVersion  *staged = merge->staged;
 		int			image = wh_version_image_compare(ing, merge->record, staged);
 
 		order = merge->record->from != staged->from ? (merge->record->from < staged->from ? -1 : 1) :

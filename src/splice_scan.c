@@ -107,7 +107,7 @@ set_key(WhStagedScan *scan, ScanKeyData *keys, Datum *values, TimestampTz time)
 
 /* Find the last version of the key in values that begins before a time. */
 bool
-wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhVersion *version)
+wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVersion *version)
 {
 	if (scan->table == NULL)
 		return false;
@@ -135,7 +135,7 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 
 /* Read the next version after wh_staged_seek. */
 bool
-wh_staged_next(WhStagedScan *scan, WhVersion *version)
+wh_staged_next(WhStagedScan *scan, WhStagedVersion *version)
 {
 	if (scan->table == NULL || !index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
 		return false;

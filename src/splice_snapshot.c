@@ -46,13 +46,13 @@ typedef struct SnapshotMerge
 	Tuplesortstate *around;		/* staged rows around the time */
 	TupleTableSlot *near;		/* next of them */
 	bool		has_near;
-	WhVersion  *record;
-	WhVersion  *rival;
-	WhVersion  *before;			/* staged version in force just before the time */
-	WhVersion  *at;				/* staged version of the time */
-	WhVersion  *after;			/* next staged version */
-	WhVersion  *made;			/* a delete */
-	WhVersion  *later;			/* a delete at the next snapshot that states the key */
+	WhStagedVersion  *record;
+	WhStagedVersion  *rival;
+	WhStagedVersion  *before;			/* staged version in force just before the time */
+	WhStagedVersion  *at;				/* staged version of the time */
+	WhStagedVersion  *after;			/* next staged version */
+	WhStagedVersion  *made;			/* a delete */
+	WhStagedVersion  *later;			/* a delete at the next snapshot that states the key */
 } SnapshotMerge;
 
 /* Start a snapshot: a file, or a read of a relation. */
@@ -107,9 +107,9 @@ wh_snapshot_abandon(WhIngest *ing)
 }
 
 static void
-swap(WhVersion **a, WhVersion **b)
+swap(WhStagedVersion **a, WhStagedVersion **b)
 {
-	WhVersion  *c = *a;
+	WhStagedVersion  *c = *a;
 
 	*a = *b;
 	*b = c;
@@ -228,7 +228,7 @@ take_record(SnapshotMerge *merge)
 
 /* Make a version that says: the key was deleted, as a snapshot's absence says. */
 static void
-make_delete(SnapshotMerge *merge, WhVersion *version, const WhVersion *of, TimestampTz time, int64 unit_no)
+make_delete(SnapshotMerge *merge, WhStagedVersion *version, const WhStagedVersion *of, TimestampTz time, int64 unit_no)
 {
 	WhIngest   *ing = merge->ing;
 	TupleTableSlot *slot = ing->sort_slot;
@@ -251,21 +251,21 @@ make_delete(SnapshotMerge *merge, WhVersion *version, const WhVersion *of, Times
 }
 
 static bool
-is_deleted(WhIngest *ing, const WhVersion *version)
+is_deleted(WhIngest *ing, const WhStagedVersion *version)
 {
 	return DatumGetBool(version->values[ing->ours.is_deleted - 1]);
 }
 
 /* True for a delete that no record said, only the absence of one. */
 static bool
-is_implied(WhIngest *ing, const WhVersion *version)
+is_implied(WhIngest *ing, const WhStagedVersion *version)
 {
 	return is_deleted(ing, version) && wh_position_low(version->position) == 0;
 }
 
 /* Let a staged version of the snapshot's time be what the snapshot says. */
 static void
-restate(SnapshotMerge *merge, WhVersion *by, bool is_record)
+restate(SnapshotMerge *merge, WhStagedVersion *by, bool is_record)
 {
 	WhIngest   *ing = merge->ing;
 	bool		same = wh_version_image_compare(ing, by, merge->at) == 0 &&
@@ -290,7 +290,7 @@ static void
 settle_key(SnapshotMerge *merge, bool has_record, bool has_before, bool has_at)
 {
 	WhIngest   *ing = merge->ing;
-	WhVersion  *known = has_record ? merge->record : has_at ? merge->at : merge->before;
+	WhStagedVersion  *known = has_record ? merge->record : has_at ? merge->at : merge->before;
 	bool		has_after = false;
 	bool		has_made = false;
 	bool		has_later = false;
@@ -376,7 +376,7 @@ static void
 take_near(SnapshotMerge *merge, bool *has_before, bool *has_at)
 {
 	WhIngest   *ing = merge->ing;
-	WhVersion  *taken;
+	WhStagedVersion  *taken;
 
 	do
 	{

@@ -17,10 +17,10 @@
 #include "splice.h"
 
 /* Make an empty version, in the current memory context. */
-WhVersion *
+WhStagedVersion *
 wh_version_make(WhIngest *ing)
 {
-	WhVersion  *version = palloc0(sizeof(WhVersion));
+	WhStagedVersion  *version = palloc0(sizeof(WhStagedVersion));
 
 	version->values = palloc0(sizeof(Datum) * ing->sort_desc->natts);
 	version->isnull = palloc0(sizeof(bool) * ing->sort_desc->natts);
@@ -31,7 +31,7 @@ wh_version_make(WhIngest *ing)
 
 /* Set what is read off a version's values. */
 static void
-note_values(WhIngest *ing, WhVersion *version)
+note_values(WhIngest *ing, WhStagedVersion *version)
 {
 	version->from = DatumGetTimestampTz(version->values[ing->ours.effective_from - 1]);
 	version->to = ing->ours.effective_to > 0 ?
@@ -42,7 +42,7 @@ note_values(WhIngest *ing, WhVersion *version)
 
 /* Take a sorted record, copied. */
 void
-wh_version_take(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
+wh_version_take(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot)
 {
 	ExecCopySlot(version->slot, slot);
 	slot_getallattrs(version->slot);
@@ -54,7 +54,7 @@ wh_version_take(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
 
 /* Take a staged row, copied. */
 void
-wh_version_load(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
+wh_version_load(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot)
 {
 	ExecCopySlot(version->stored, slot);
 	slot_getallattrs(version->stored);
@@ -69,7 +69,7 @@ wh_version_load(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
  * place: block and line.
  */
 void
-wh_version_take_staged(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
+wh_version_take_staged(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot)
 {
 	int64		place = DatumGetInt64(slot->tts_values[wh_sort_major(ing) - 1]);
 	MemoryContext old = MemoryContextSwitchTo(version->stored->tts_mcxt);
@@ -88,7 +88,7 @@ wh_version_take_staged(WhIngest *ing, WhVersion *version, TupleTableSlot *slot)
 
 /* Let a staged version have the values of another one, its interval aside. */
 void
-wh_version_replace(WhIngest *ing, WhVersion *version, const WhVersion *by)
+wh_version_replace(WhIngest *ing, WhStagedVersion *version, const WhStagedVersion *by)
 {
 	/* Keep what the values point to: by is taken again for the next record. */
 	ExecCopySlot(version->slot, by->slot);
@@ -102,7 +102,7 @@ wh_version_replace(WhIngest *ing, WhVersion *version, const WhVersion *by)
 
 /* Compare two versions by what the source said. */
 int
-wh_version_image_compare(WhIngest *ing, const WhVersion *a, const WhVersion *b)
+wh_version_image_compare(WhIngest *ing, const WhStagedVersion *a, const WhStagedVersion *b)
 {
 	return wh_image_compare(ing->desc, ing->image, ing->nimage, a->values, a->isnull, b->values, b->isnull);
 }
@@ -116,6 +116,9 @@ wh_splice_writer(WhIngest *ing)
 		MemoryContext old = MemoryContextSwitchTo(ing->context);
 
 		ing->writer = wh_bulk_open(wh_feed_table(ing->feed), true);
+		/* without a key, nothing is looked up while rows come in */
+		if (ing->nkeys == 0)
+			wh_bulk_defer_indexes(ing->writer);
 		MemoryContextSwitchTo(old);
 	}
 	return ing->writer;
@@ -169,7 +172,7 @@ log_image(WhIngest *ing, Datum *values, bool *isnull)
  * remove a staged one, or leave it alone when nothing differs.
  */
 void
-wh_version_write(WhIngest *ing, WhVersion *version, TimestampTz to)
+wh_version_write(WhIngest *ing, WhStagedVersion *version, TimestampTz to)
 {
 	WhBulkWriter *writer;
 
