@@ -119,7 +119,11 @@ attribute_number(TupleDesc tupdesc, const char *name)
 		if (!TupleDescAttr(tupdesc, i)->attisdropped &&
 			strcmp(NameStr(TupleDescAttr(tupdesc, i)->attname), name) == 0)
 			return i + 1;
-	elog(ERROR, "column \"%s\" is missing", name);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" is missing from the table of a dimension or fact", name),
+			 errdetail("It was dropped or renamed behind the engine's back."),
+			 errhint("Put it back; columns are changed with wh.alter_dimension and wh.alter_fact.")));
 	return InvalidAttrNumber;
 }
 

@@ -65,11 +65,12 @@ check_one_select(const char *query)
 }
 
 /*
- * Store the query as view <name>_definition; with replace, over the one that
- * is there.  Gives the view.
+ * Store the query as view <name>_definition and give the view.  One that it
+ * replaces is put aside; the caller drops it with wh_definition_drop_view once
+ * the catalog names the new one.
  */
 Oid
-wh_definition_view(const WhObjectName *object, const char *query, bool replace)
+wh_definition_view(const WhObjectName *object, const char *query, Oid replaced)
 {
 	char	   *view = wh_object_name_add(object, "_definition");
 	char	   *text = pstrdup(query);
@@ -78,8 +79,9 @@ wh_definition_view(const WhObjectName *object, const char *query, bool replace)
 	check_one_select(query);
 	while (len > 0 && (text[len - 1] == ';' || isspace((unsigned char) text[len - 1])))
 		text[--len] = '\0';
-	if (replace)
-		wh_spi_execute(psprintf("DROP VIEW %s", quote_qualified_identifier(object->schema, view)),
+	if (OidIsValid(replaced))
+		wh_spi_execute(psprintf("ALTER VIEW %s RENAME TO %s", wh_relation_name(replaced),
+								quote_identifier(psprintf("wh_replaced_%u", replaced))),
 					   0, NULL, NULL, NULL);
 	/* a line comment at the query's end must not swallow what follows */
 	wh_spi_execute(psprintf("CREATE VIEW %s AS %s\n",
@@ -222,12 +224,18 @@ wh_definition_make_indexes(const WhQueryPlan *plan)
 	}
 }
 
-/* Drop an object's table, and its view if it has one. */
+/* Drop a definition's view, which the catalog names no more. */
+void
+wh_definition_drop_view(Oid view)
+{
+	if (OidIsValid(view))
+		wh_spi_execute(psprintf("DROP VIEW %s", wh_relation_name(view)), 0, NULL, NULL, NULL);
+}
+
+/* Drop an object's table and its view, which the catalog names no more. */
 void
 wh_definition_drop(Oid table, Oid view)
 {
-	wh_relation_check_owner(table);
-	if (OidIsValid(view))
-		wh_spi_execute(psprintf("DROP VIEW %s", wh_relation_name(view)), 0, NULL, NULL, NULL);
+	wh_definition_drop_view(view);
 	wh_spi_execute(psprintf("DROP TABLE %s", wh_relation_name(table)), 0, NULL, NULL, NULL);
 }

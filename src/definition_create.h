@@ -15,7 +15,8 @@
 #include "query_plan.h"
 
 extern char **wh_text_array_arg(ArrayType *array, int *n, const char *what, int max);
-extern Oid	wh_definition_view(const WhObjectName *object, const char *query, bool replace);
+extern Oid	wh_definition_view(const WhObjectName *object, const char *query, Oid replaced);
+extern void wh_definition_drop_view(Oid view);
 extern TupleDesc wh_definition_columns(Oid view);
 extern AttrNumber wh_definition_column(TupleDesc columns, const char *name, const char *what);
 extern void wh_definition_check_names(TupleDesc columns, const char *const *reserved, int nreserved);

@@ -126,12 +126,7 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 
 	view = d->definition;
 	if (!PG_ARGISNULL(1))
-	{
-		/* the catalog must let go of the view that is dropped */
-		wh_catalog_execute("UPDATE wh.dimension SET definition = NULL WHERE dimension_id OPERATOR(pg_catalog.=) $1",
-						   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(d->id)}, NULL);
-		view = wh_definition_view(&args.name, text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
-	}
+		view = wh_definition_view(&args.name, text_to_cstring(PG_GETARG_TEXT_PP(1)), d->definition);
 	columns = wh_definition_columns(view);
 	wh_dimension_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.keys, args.nkeys,
@@ -141,6 +136,8 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	store(d, &args, view);
 	wh_definition_record_inputs(d->id, plan);
 	wh_definition_make_indexes(plan);
+	if (view != d->definition)
+		wh_definition_drop_view(d->definition);
 	wh_alter_publish();
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -296,7 +296,7 @@ wh_create_dimension(PG_FUNCTION_ARGS)
 	wh_object_name_check_free(&args.name, "_definition");
 
 	wh_object_schema_ensure(args.name.schema);
-	view = wh_definition_view(&args.name, args.query, false);
+	view = wh_definition_view(&args.name, args.query, InvalidOid);
 	columns = wh_definition_columns(view);
 	wh_dimension_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.keys, args.nkeys,
@@ -332,11 +332,12 @@ wh_drop_dimension(PG_FUNCTION_ARGS)
 				 errmsg("cannot drop dimension \"%s\" because fact \"%s\" uses it", name,
 						TextDatumGetCString(row.values[0])),
 				 errhint("Drop the fact first, with wh.drop_fact.")));
-	wh_definition_drop(d->relid, d->definition);
+	wh_relation_check_owner(d->relid);
 	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
 	wh_catalog_execute("DELETE FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
+	wh_definition_drop(d->relid, d->definition);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

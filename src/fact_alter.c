@@ -83,7 +83,7 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 
 	view = f->definition;
 	if (!PG_ARGISNULL(1))
-		view = wh_definition_view(&args.name, text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
+		view = wh_definition_view(&args.name, text_to_cstring(PG_GETARG_TEXT_PP(1)), f->definition);
 	columns = wh_definition_columns(view);
 	wh_fact_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.grain, args.ngrain,
@@ -94,6 +94,8 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	wh_fact_store_roles(&args, f->id);
 	wh_definition_record_inputs(f->id, plan);
 	wh_definition_make_indexes(plan);
+	if (view != f->definition)
+		wh_definition_drop_view(f->definition);
 	wh_alter_publish();
 	for (int i = 0; i < f->ndimensions; i++)
 		(void) wh_inferred_clean(f->dimensions[i].dimension_id, NULL);

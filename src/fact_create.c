@@ -317,7 +317,7 @@ wh_create_fact(PG_FUNCTION_ARGS)
 	wh_fact_parse_roles(&args, PG_GETARG_JSONB_P(4));
 
 	wh_object_schema_ensure(args.name.schema);
-	view = wh_definition_view(&args.name, args.query, false);
+	view = wh_definition_view(&args.name, args.query, InvalidOid);
 	columns = wh_definition_columns(view);
 	wh_fact_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.grain, args.ngrain,
@@ -343,11 +343,12 @@ wh_drop_fact(PG_FUNCTION_ARGS)
 	SPI_connect();
 	id = wh_catalog_object_id("fact", name);
 	f = wh_catalog_fact(id);
-	wh_definition_drop(f->relid, f->definition);
+	wh_relation_check_owner(f->relid);
 	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
 	wh_catalog_execute("DELETE FROM wh.fact WHERE fact_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)}, NULL);
+	wh_definition_drop(f->relid, f->definition);
 	for (int i = 0; i < f->ndimensions; i++)
 		wh_inferred_clean(f->dimensions[i].dimension_id, NULL);
 	SPI_finish();

@@ -382,7 +382,8 @@ wh_run(PG_FUNCTION_ARGS)
 	PopActiveSnapshot();
 	wh_run_cycle(&run, feed_ids);
 	MemoryContextSwitchTo(old);
-	SPI_finish();
+	/* before SPI_finish, which takes the context's parent away inside a transaction block */
 	MemoryContextDelete(run.context);
+	SPI_finish();
 	PG_RETURN_VOID();
 }

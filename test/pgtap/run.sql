@@ -180,6 +180,22 @@ SELECT wh.drop_dimension('own.thing_dim') \g /dev/null
 SELECT wh.drop_feed('own.thing_feed') \g /dev/null
 DROP OWNED BY t_operator, t_reader; DROP ROLE t_operator, t_reader;
 
+-- DROP of what the engine owns
+SELECT throws_ok('DROP TABLE mart.customer', '2BP01', NULL, 'DROP TABLE of a dimension in use');
+SELECT throws_ok('DROP VIEW mart.sale_definition', '2BP01', NULL, 'DROP VIEW of a definition');
+SELECT throws_ok('DROP TABLE staging.customer_history CASCADE', '2BP01', NULL, 'DROP TABLE of a staged history');
+SELECT wh.create_feed('gone.thing', 'src.customer', 'upsert', key => '{customer_id}', sequence_by => 'updated_at') \g /dev/null
+SELECT wh.create_dimension('gone.dim', 'SELECT customer_id FROM gone.thing', '{customer_id}') \g /dev/null
+SELECT wh.create_fact('gone.fact', 'SELECT customer_id, updated_at FROM gone.thing', '{customer_id}', 'updated_at', '{"customer_id": "gone.dim"}') \g /dev/null
+CALL wh.run();
+DROP TABLE gone.fact;
+SELECT is((SELECT count(*) FROM wh.fact_dimension), 1::bigint, 'DROP TABLE of a fact drops the fact');
+SET client_min_messages = error;
+DROP SCHEMA gone CASCADE;
+RESET client_min_messages;
+SELECT is((SELECT count(*) FROM wh.status WHERE object LIKE 'gone.%' OR object ~ '^\d'), 0::bigint, 'DROP SCHEMA drops what is in it');
+CALL wh.run(full_refresh => true);
+
 SELECT wh.drop_fact('sale') \g /dev/null
 SELECT is_empty('SELECT * FROM mart.customer WHERE is_inferred', 'dropping a fact removes the members only it needed');
 SELECT wh.drop_dimension('customer') \g /dev/null
