@@ -382,7 +382,8 @@ wh_run(PG_FUNCTION_ARGS)
 	PopActiveSnapshot();
 	wh_run_cycle(&run, feed_ids);
 	MemoryContextSwitchTo(old);
-	SPI_finish();
+	/* in a transaction block it is SPI's, and gone after SPI_finish */
 	MemoryContextDelete(run.context);
+	SPI_finish();
 	PG_RETURN_VOID();
 }
