@@ -98,18 +98,22 @@ ids_of(const char *sql)
 	return ids;
 }
 
+/* What was dropped by hand is left out. */
+#define WITH_TABLE \
+	" WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) d.relation::oid)"
+
 /* Give the ids (int64 *) of all dimensions, in the order they were made. */
 List *
 wh_catalog_dimension_ids(void)
 {
-	return ids_of("SELECT dimension_id FROM wh.dimension ORDER BY dimension_id");
+	return ids_of("SELECT dimension_id FROM wh.dimension d" WITH_TABLE " ORDER BY dimension_id");
 }
 
 /* Give the ids (int64 *) of all facts, in the order they were made. */
 List *
 wh_catalog_fact_ids(void)
 {
-	return ids_of("SELECT fact_id FROM wh.fact ORDER BY fact_id");
+	return ids_of("SELECT fact_id FROM wh.fact d" WITH_TABLE " ORDER BY fact_id");
 }
 
 static AttrNumber
@@ -125,6 +129,25 @@ attribute_number(TupleDesc tupdesc, const char *name)
 			 errdetail("It was dropped or renamed behind the engine's back."),
 			 errhint("Put it back; columns are changed with wh.alter_dimension and wh.alter_fact.")));
 	return InvalidAttrNumber;
+}
+
+/*
+ * Lock the table of a dimension or fact until the transaction ends.  Who waits
+ * for a DROP TABLE is told so here.
+ */
+static void
+lock_table(Oid relid, Oid definition)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 OidIsValid(definition) && get_rel_name(definition) ?
+				 errmsg("the table of definition \"%s\" was dropped", wh_relation_name(definition)) :
+				 errmsg("the table of a dimension or fact was dropped"),
+				 errhint("The next run leaves it out. Drop dimensions and facts with wh.drop_dimension and wh.drop_fact.")));
+	relation_close(rel, NoLock);
 }
 
 /* Copy the row type of a relation; the lock is kept until the transaction ends. */
@@ -259,6 +282,7 @@ wh_catalog_dimension(int64 id)
 	d->grain = grain_of(row.isnull[7] ? NULL : TextDatumGetCString(row.values[7]));
 	d->time_zone = TextDatumGetCString(row.values[8]);
 	d->next_key = DatumGetInt64(row.values[9]);
+	lock_table(d->relid, d->definition);
 	d->name = get_rel_name(d->relid);
 	d->qualified = wh_relation_name(d->relid);
 	d->tupdesc = relation_tupdesc(d->relid);
@@ -329,6 +353,7 @@ wh_catalog_fact(int64 id)
 		strcmp(mode, "upsert") == 0 ? WH_FACT_UPSERT : WH_FACT_LEDGER;
 	f->time_zone = TextDatumGetCString(row.values[5]);
 	f->latest_event_time = DatumGetTimestampTz(row.values[6]);
+	lock_table(f->relid, f->definition);
 	f->name = get_rel_name(f->relid);
 	f->qualified = wh_relation_name(f->relid);
 	f->tupdesc = relation_tupdesc(f->relid);

@@ -19,6 +19,7 @@
 #include "definition_create.h"
 #include "definition_run.h"
 #include "dimension_create.h"
+#include "run.h"
 #include "spi_query.h"
 #include "time_zone.h"
 
@@ -322,6 +323,8 @@ wh_drop_dimension(PG_FUNCTION_ARGS)
 	WhRow		row;
 
 	SPI_connect();
+	/* not while a run publishes, which would meet it half gone */
+	wh_lock_publish(true);
 	id = wh_catalog_object_id("dimension", name);
 	d = wh_catalog_dimension(id);
 	if (wh_catalog_row(&row, "SELECT f.relation::text FROM wh.fact_dimension fd JOIN wh.fact f USING (fact_id)"

@@ -19,6 +19,7 @@
 #include "catalog.h"
 #include "definition_create.h"
 #include "fact_create.h"
+#include "run.h"
 #include "spi_query.h"
 #include "time_zone.h"
 
@@ -341,6 +342,8 @@ wh_drop_fact(PG_FUNCTION_ARGS)
 	WhFact	   *f;
 
 	SPI_connect();
+	/* not while a run publishes, which would meet it half gone */
+	wh_lock_publish(true);
 	id = wh_catalog_object_id("fact", name);
 	f = wh_catalog_fact(id);
 	wh_relation_check_owner(f->relid);

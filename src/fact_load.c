@@ -58,6 +58,7 @@ typedef struct Loader
 	Relation	rel;
 	Relation	index;
 	IndexScanDesc scan;
+	MemoryContext context;		/* of the scan */
 	TupleTableSlot *slot;
 	RegProcedure equal[WH_MAX_KEY];
 	WhTouched	suspects;		/* grains left to the merge */
@@ -169,6 +170,7 @@ meets_other(Loader *loader, const Datum *source)
 	ScanKeyData keys[WH_MAX_KEY];
 	uint64		hash = 0;
 	bool		found;
+	MemoryContext old;
 
 	for (int i = 0; i < f->ngrain; i++)
 	{
@@ -183,9 +185,12 @@ meets_other(Loader *loader, const Datum *source)
 	(void) seen_insert(loader->seen, hash, &found);
 	if (found)
 		return true;
+	/* we are inside an executor, whose memory goes before the scan does */
+	old = MemoryContextSwitchTo(loader->context);
 	index_rescan(loader->scan, keys, f->ngrain, NULL, 0);
 	found = index_getnext_slot(loader->scan, ForwardScanDirection, loader->slot);
 	ExecClearTuple(loader->slot);
+	MemoryContextSwitchTo(old);
 	return found;
 }
 
@@ -351,6 +356,7 @@ open_check(Loader *loader)
 	WhFact	   *f = loader->pass->fact;
 
 	loader->check = true;
+	loader->context = CurrentMemoryContext;
 	loader->seen = seen_create(CurrentMemoryContext, 1024, NULL);
 	loader->rel = table_open(f->relid, AccessShareLock);
 	loader->index = index_open(grain_index(f), AccessShareLock);

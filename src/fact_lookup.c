@@ -98,7 +98,6 @@ struct WhLookup
 	/* reading single members */
 	Relation	rel;
 	Relation	index;
-	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	RegProcedure scan_equal[WH_MAX_KEY];
 	/* writing inferred ones */
@@ -351,6 +350,8 @@ static void
 load_member(WhLookup *lookup, const Datum *key)
 {
 	ScanKeyData keys[WH_MAX_KEY];
+	IndexScanDesc scan;
+
 	/* we may be inside an executor, whose memory goes before the scan does */
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
 
@@ -359,12 +360,13 @@ load_member(WhLookup *lookup, const Datum *key)
 	for (int i = 0; i < lookup->nkey; i++)
 		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
 							   lookup->collation[i], lookup->scan_equal[i], key[i]);
-	if (lookup->scan == NULL)
-		lookup->scan = wh_index_beginscan(lookup->rel, lookup->index, GetActiveSnapshot(), lookup->nkey);
-	index_rescan(lookup->scan, keys, lookup->nkey, NULL, 0);
-	while (index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot))
+	/* a scan must not outlive the snapshot that is active now */
+	scan = wh_index_beginscan(lookup->rel, lookup->index, GetActiveSnapshot(), lookup->nkey);
+	index_rescan(scan, keys, lookup->nkey, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, lookup->slot))
 		add_slot(lookup, lookup->slot);
 	ExecClearTuple(lookup->slot);
+	index_endscan(scan);
 	MemoryContextSwitchTo(old);
 }
 
@@ -476,11 +478,8 @@ wh_lookup_flush(WhLookup *lookup)
 }
 
 static void
-end_scan(WhLookup *lookup)
+close_index(WhLookup *lookup)
 {
-	if (lookup->scan)
-		index_endscan(lookup->scan);
-	lookup->scan = NULL;
 	if (lookup->index)
 	{
 		ExecDropSingleTupleTableSlot(lookup->slot);
@@ -495,7 +494,7 @@ void
 wh_lookup_forget(WhLookup *lookup)
 {
 	wh_lookup_flush(lookup);
-	end_scan(lookup);
+	close_index(lookup);
 	members_reset(lookup->members);
 	lookup->complete = false;
 }
@@ -505,6 +504,6 @@ void
 wh_lookup_close(WhLookup *lookup)
 {
 	wh_lookup_flush(lookup);
-	end_scan(lookup);
+	close_index(lookup);
 	MemoryContextDelete(lookup->context);
 }

@@ -92,7 +92,7 @@ BEGIN
   SELECT array_agg(timestamptz '2024-03-05 00:00' + test.num(days) * interval '1 day' + test.num(8) * interval '3 hours'
                    + (random() < 0.2)::int * interval '7 minutes') INTO grid FROM generate_series(1, n);
   FOR f IN SELECT * FROM test.feed WHERE family = fam ORDER BY feed LOOP
-    EXECUTE format('TRUNCATE event.%I', f.feed);
+    PERFORM test.clear(ARRAY[format('event.%I', f.feed)]);
     EXECUTE format('INSERT INTO event.%I (%s)
       SELECT %s, e.seq, CASE WHEN e.r >= 0.01 THEN $1[1 + floor(e.at * %s)::int] END, e.gone FROM
         (SELECT k, row_number() OVER () seq, random() at, random() r, random() < 0.2 gone
@@ -141,11 +141,12 @@ END $$;
 CREATE FUNCTION test.reset(fam text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE d test.dimension; c test.fact; i regclass;
 BEGIN
-  EXECUTE 'TRUNCATE wh.source_unit, wh.error_event, wh.batch, wh.batch_step, ' ||
-    (SELECT string_agg(format('src.%I', feed) || coalesce(', ' || (SELECT concat_ws(', ', coalesce(history, relation)::text, change_log::text)
-        FROM wh.feed w WHERE w.relation = ('staging.' || quote_ident(feed))::regclass), ''), ', ') FROM test.feed WHERE family = fam) || ', ' ||
-    (SELECT string_agg(format('mart.%I', dimension), ', ') FROM test.dimension WHERE family = fam) || ', ' ||
-    (SELECT string_agg(format('mart.%I', fact), ', ') FROM test.fact WHERE family = fam);
+  PERFORM test.clear(ARRAY['wh.source_unit', 'wh.error_event', 'wh.batch_step', 'wh.batch', 'test.keys_before'] || ARRAY(
+    SELECT format('src.%I', feed) FROM test.feed WHERE family = fam UNION ALL
+    SELECT coalesce(history, relation)::text FROM wh.feed JOIN test.feed t ON relation = ('staging.' || quote_ident(t.feed))::regclass WHERE family = fam UNION ALL
+    SELECT change_log::text FROM wh.feed JOIN test.feed t ON relation = ('staging.' || quote_ident(t.feed))::regclass WHERE family = fam AND change_log IS NOT NULL UNION ALL
+    SELECT format('mart.%I', dimension) FROM test.dimension WHERE family = fam UNION ALL
+    SELECT format('mart.%I', fact) FROM test.fact WHERE family = fam));
   FOR d IN SELECT * FROM test.dimension WHERE family = fam LOOP
     EXECUTE format('INSERT INTO mart.%I SELECT * FROM test.%I', d.dimension, 'fixed_' || d.dimension);
   END LOOP;
@@ -159,7 +160,6 @@ BEGIN
   UPDATE wh.input SET used_batch_id = NULL, content_hash = NULL WHERE feed_id IS NOT NULL;
   UPDATE wh.fact SET latest_event_time = NULL, last_batch_id = NULL;
   UPDATE wh.dimension SET next_key = 1, last_batch_id = NULL;
-  TRUNCATE test.keys_before;
 END $$;
 
 -- Put the records of a batch, or all, where the feeds read.
@@ -167,7 +167,7 @@ CREATE FUNCTION test.deliver(fam text, b int) RETURNS void LANGUAGE plpgsql AS $
 DECLARE f test.feed;
 BEGIN
   FOR f IN SELECT * FROM test.feed WHERE family = fam LOOP
-    EXECUTE format('TRUNCATE src.%I', f.feed);
+    EXECUTE format('DELETE FROM src.%I', f.feed);
     EXECUTE format('INSERT INTO src.%I SELECT %s FROM event.%1$I %3$s', f.feed, test.names(f.columns),
       CASE WHEN b IS NULL THEN 'ORDER BY at, seq' ELSE format('WHERE batch = %s ORDER BY random()', b) END);
   END LOOP;
@@ -230,9 +230,8 @@ END $$;
 CREATE PROCEDURE test.cases(seed bigint, cases int) LANGUAGE plpgsql AS $$
 BEGIN
   FOR s IN seed .. seed + cases - 1 LOOP
-    BEGIN
-      CALL test.one_case(s);
-    END;
+    IF current_setting('test.verbose', true) <> '' THEN RAISE WARNING 'case %', s; END IF;
+    CALL test.one_case(s);
     EXIT WHEN (SELECT count(DISTINCT d.seed) FROM test.difference d) >= 10;
   END LOOP;
 END $$;
