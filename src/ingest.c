@@ -215,7 +215,12 @@ ingest(WhIngest *ing)
 	WhBatchStep *counts = &ing->result->counts;
 	Relation	staging;
 
-	ing->source = relation_open(ing->feed->source, AccessShareLock);
+	ing->source = try_relation_open(ing->feed->source, AccessShareLock);
+	if (ing->source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the source of feed \"%s\" does not exist any more", ing->feed->name),
+				 errhint("What is staged stays. Drop the feed with wh.drop_feed, or make a new one over another source.")));
 	ing->source_desc = CreateTupleDescCopyConstr(RelationGetDescr(ing->source));
 	ing->kind = wh_feed_source_kind(ing->source);
 	staging = relation_open(wh_feed_table(ing->feed), RowExclusiveLock);
