@@ -212,7 +212,11 @@ extern void wh_query_replace_leaf(QueryLeaf *leaf, Query *subquery, bool lateral
 extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern bool wh_query_can_be_pulled_up(QueryLevel *level);
 extern bool wh_query_points_are_versions(QueryAnalysis *qa);
+
+/* query_direct.c */
 extern char *wh_query_versions_text(QueryAnalysis *qa, bool touched_only);
+extern Query *wh_query_direct_subquery(QueryAnalysis *qa);
+
 extern int	wh_query_add_param(LeafText *text, Var *var);
 
 /* query_order.c */
