@@ -102,23 +102,31 @@ inferred_keys(WhDimension *d, const WhReleased *released, int *n)
 	return keys;
 }
 
+/* Give those keys as an array that are not referenced. */
+static Datum
+unreferenced(const int64 *keys, const bool *referenced, int n, int *count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
+
+	*count = 0;
+	for (int i = 0; i < n; i++)
+		if (!referenced[i])
+			datums[(*count)++] = Int64GetDatum(keys[i]);
+	return PointerGetDatum(construct_array(datums, *count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 /* Set referenced[i] for the keys that the fact's rows refer to. */
 static void
 mark_referenced(Oid fact_relid, const char *column, int64 *keys, bool *referenced, int n)
 {
-	Datum	   *datums = palloc(sizeof(Datum) * n);
-	int			nwanted = 0;
-	int			nrows;
+	int			nwanted,
+				nrows;
+	Datum		array = unreferenced(keys, referenced, n, &nwanted);
 	WhRow	   *rows;
-	Datum		array;
 	WhSurroundings saved;
 
-	for (int i = 0; i < n; i++)
-		if (!referenced[i])
-			datums[nwanted++] = Int64GetDatum(keys[i]);
 	if (nwanted == 0)
 		return;
-	array = PointerGetDatum(construct_array(datums, nwanted, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	wh_definition_enter(fact_relid, &saved);
 	rows = wh_spi_rows(&nrows, psprintf("SELECT DISTINCT %s FROM %s WHERE %s = ANY ($1)",
 										quote_identifier(column), wh_relation_name(fact_relid),
@@ -139,19 +147,14 @@ static void
 delete_members(WhDimension *d, const int64 *keys, const bool *referenced, int n)
 {
 	WhBulkWriter *writer;
-	Datum	   *datums = palloc(sizeof(Datum) * n);
-	int			ngone = 0;
-	int			nrows;
+	int			ngone,
+				nrows;
+	Datum		array = unreferenced(keys, referenced, n, &ngone);
 	WhRow	   *rows;
-	Datum		array;
 	WhSurroundings saved;
 
-	for (int i = 0; i < n; i++)
-		if (!referenced[i])
-			datums[ngone++] = Int64GetDatum(keys[i]);
 	if (ngone == 0)
 		return;
-	array = PointerGetDatum(construct_array(datums, ngone, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	wh_definition_enter(d->relid, &saved);
 	rows = wh_spi_rows(&nrows, psprintf("SELECT ctid FROM %s WHERE %s = ANY ($1)", d->qualified,
 										quote_identifier(NameStr(TupleDescAttr(d->tupdesc, 0)->attname))),
