@@ -24,6 +24,7 @@
 #include "catalog.h"
 #include "definition_create.h"
 #include "definition_run.h"
+#include "feed.h"
 #include "spi_query.h"
 
 /* Read a text[] argument that must have 1 to max distinct names. */
@@ -173,7 +174,7 @@ wh_definition_append_column(StringInfo sql, Form_pg_attribute att, const char *n
 
 /* Record what a definition reads, and say what will cost a full computation. */
 void
-wh_definition_record_inputs(int64 object_id, const WhQueryPlan *plan)
+wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan)
 {
 	ListCell   *lc;
 
@@ -185,8 +186,11 @@ wh_definition_record_inputs(int64 object_id, const WhQueryPlan *plan)
 		Datum		args[3] = {Int64GetDatum(object_id), ObjectIdGetDatum(input->relid),
 		Int64GetDatum(input->feed_id)};
 
+		/* a load in progress may have seen that nothing reads the feed, and keep no old images */
+		if (input->feed_id != 0)
+			wh_feed_lock(input->feed_id, true);
 		if (input->feed_id == 0)
-			(void) wh_lookup_hash(input->relid);
+			(void) wh_lookup_hash(input->relid, object);
 		else if (input->whole)
 			ereport(NOTICE,
 					(errmsg("every change of \"%s\" recomputes the whole query",

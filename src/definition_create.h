@@ -22,7 +22,7 @@ extern AttrNumber wh_definition_column(TupleDesc columns, const char *name, cons
 extern void wh_definition_check_names(TupleDesc columns, const char *const *reserved, int nreserved);
 extern void wh_definition_check_sortable(TupleDesc columns, AttrNumber attno, const char *what);
 extern void wh_definition_append_column(StringInfo sql, Form_pg_attribute att, const char *name);
-extern void wh_definition_record_inputs(int64 object_id, const WhQueryPlan *plan);
+extern void wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan);
 extern void wh_definition_make_indexes(const WhQueryPlan *plan);
 extern void wh_definition_drop(Oid table, Oid view);
 

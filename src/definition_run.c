@@ -163,10 +163,14 @@ wh_changed_register(const WhInput *input, const char *name)
 	return store;
 }
 
-/* Give a hash over a lookup table's rows, whatever their order, as hex text. */
+/*
+ * Give a hash over a lookup table's rows, whatever their order, as hex text;
+ * read as the owner of the object (its table) that uses it.
+ */
 char *
-wh_lookup_hash(Oid relid)
+wh_lookup_hash(Oid relid, Oid object)
 {
+	WhSurroundings saved;
 	char	   *sql = psprintf("SELECT count(*), pg_catalog.md5(count(*)::text || ' ' ||"
 							   " coalesce(sum(pg_catalog.hashtextextended(t::text, 0)::numeric), 0) || ' ' ||"
 							   " coalesce(sum(pg_catalog.hashtextextended(t::text, 1)::numeric), 0))"
@@ -174,8 +178,10 @@ wh_lookup_hash(Oid relid)
 							   wh_relation_name(relid), LOOKUP_ROWS + 1);
 	WhRow		row;
 
+	wh_definition_enter(object, &saved);
 	if (!wh_spi_row(&row, sql, 0, NULL, NULL))
 		elog(ERROR, "no hash of relation %u", relid);
+	wh_definition_leave(&saved);
 	if (DatumGetInt64(row.values[0]) > LOOKUP_ROWS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -187,12 +193,12 @@ wh_lookup_hash(Oid relid)
 }
 
 /*
- * Give the inputs that changed since they were used, and set each one's
- * position to what is there now.  whole is set when everything has to be
+ * Give the inputs of an object (its table) that changed since they were used,
+ * and set each one's position to what is there now.  whole is set when everything has to be
  * computed: something was never used, or a lookup table changed.
  */
 List *
-wh_inputs_changed(List *inputs, bool *whole)
+wh_inputs_changed(List *inputs, Oid object, bool *whole)
 {
 	List	   *changed = NIL;
 	ListCell   *lc;
@@ -203,7 +209,7 @@ wh_inputs_changed(List *inputs, bool *whole)
 
 		if (input->feed_id == 0)
 		{
-			char	   *hash = wh_lookup_hash(input->relid);
+			char	   *hash = wh_lookup_hash(input->relid, object);
 
 			if (input->hash && strcmp(hash, input->hash) == 0)
 				continue;

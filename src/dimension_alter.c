@@ -134,7 +134,7 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	alter_table(d, &args, columns);
 	wh_dimension_fixed_members(&args, columns);
 	store(d, &args, view);
-	wh_definition_record_inputs(d->id, plan);
+	wh_definition_record_inputs(d->id, d->relid, plan);
 	wh_definition_make_indexes(plan);
 	if (view != d->definition)
 		wh_definition_drop_view(d->definition);

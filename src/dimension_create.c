@@ -305,7 +305,7 @@ wh_create_dimension(PG_FUNCTION_ARGS)
 	table = create_table(&args, columns);
 	wh_dimension_fixed_members(&args, columns);
 	id = insert_catalog_row(&args, table, view);
-	wh_definition_record_inputs(id, plan);
+	wh_definition_record_inputs(id, table, plan);
 	wh_definition_make_indexes(plan);
 	SPI_finish();
 	PG_RETURN_OID(table);

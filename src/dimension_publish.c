@@ -429,7 +429,7 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	if (d->is_date)
 		return false;
 	inputs = wh_catalog_inputs(dimension_id);
-	changed = wh_inputs_changed(inputs, &whole);
+	changed = wh_inputs_changed(inputs, d->relid, &whole);
 	if (changed == NIL && !whole)
 		return false;
 	/* what is read below is not older than the positions just taken */

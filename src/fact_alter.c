@@ -92,7 +92,7 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	wh_catalog_execute("UPDATE wh.fact SET definition = $2::regclass WHERE fact_id OPERATOR(pg_catalog.=) $1",
 					   2, (Oid[]) {INT8OID, OIDOID}, (Datum[]) {Int64GetDatum(f->id), ObjectIdGetDatum(view)}, NULL);
 	wh_fact_store_roles(&args, f->id);
-	wh_definition_record_inputs(f->id, plan);
+	wh_definition_record_inputs(f->id, f->relid, plan);
 	wh_definition_make_indexes(plan);
 	if (view != f->definition)
 		wh_definition_drop_view(f->definition);

@@ -325,7 +325,7 @@ wh_create_fact(PG_FUNCTION_ARGS)
 							  strcmp(args.mode, "ledger") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	table = create_table(&args, columns);
 	id = insert_catalog_rows(&args, table, view);
-	wh_definition_record_inputs(id, plan);
+	wh_definition_record_inputs(id, table, plan);
 	wh_definition_make_indexes(plan);
 	SPI_finish();
 	PG_RETURN_OID(table);

@@ -246,7 +246,7 @@ wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 
 	counts->object_id = fact_id;
 	counts->object = f->qualified;
-	changed = wh_inputs_changed(wh_catalog_inputs(fact_id), &whole);
+	changed = wh_inputs_changed(wh_catalog_inputs(fact_id), f->relid, &whole);
 	if (changed == NIL && !whole && !dimensions_changed(publish, f))
 		return false;
 	wh_snapshot_advance();

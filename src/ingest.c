@@ -248,11 +248,10 @@ ingest(WhIngest *ing)
 			ing->result->changed = true;
 		wh_bulk_close(ing->writer);
 	}
-	if (ing->change_writer)
-	{
+	if (ing->changed_images)
 		ing->result->staged_changed = ing->result->changed = true;
+	if (ing->change_writer)
 		wh_bulk_close(ing->change_writer);
-	}
 	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed)
 		wh_unit_add_read(ing);
 	wh_units_save(ing);

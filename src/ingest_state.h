@@ -103,6 +103,9 @@ typedef struct WhIngest
 	/* Staging */
 	WhBulkWriter *writer;		/* of the staging table; opened when needed */
 	WhBulkWriter *change_writer;	/* of the change log; opened when needed */
+	bool		reader_known;	/* has_reader is looked up */
+	bool		has_reader;		/* a dimension or fact wants the change log */
+	bool		changed_images; /* staged rows were rewritten or removed */
 	AttrNumber *change_of;		/* staging column of each of the change log's, 0 = none */
 	Datum	   *change_values;
 	bool	   *change_isnull;

@@ -89,16 +89,18 @@ wh_publish_has_news(void)
 					   " WHERE i.used_batch_id IS NULL"
 					   " OR f.last_batch_id OPERATOR(pg_catalog.>) i.used_batch_id LIMIT 1", 0, NULL, NULL))
 		return true;
-	rows = wh_catalog_rows(&n, "SELECT relation::oid, min(object_id),"
-						   " min(pg_catalog.encode(content_hash, 'hex')), bool_and(content_hash IS NOT NULL),"
-						   " count(DISTINCT content_hash)"
-						   " FROM wh.input WHERE feed_id IS NULL GROUP BY relation::oid", 0, NULL, NULL);
+	rows = wh_catalog_rows(&n, "SELECT i.relation::oid, min(coalesce(d.relation, f.relation)::oid),"
+						   " min(pg_catalog.encode(i.content_hash, 'hex')), bool_and(i.content_hash IS NOT NULL),"
+						   " count(DISTINCT i.content_hash)"
+						   " FROM wh.input i LEFT JOIN wh.dimension d ON d.dimension_id OPERATOR(pg_catalog.=) i.object_id"
+						   " LEFT JOIN wh.fact f ON f.fact_id OPERATOR(pg_catalog.=) i.object_id"
+						   " WHERE i.feed_id IS NULL GROUP BY i.relation::oid", 0, NULL, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		if (!DatumGetBool(rows[i].values[3]) || DatumGetInt64(rows[i].values[4]) != 1)
 			return true;
 		if (strcmp(TextDatumGetCString(rows[i].values[2]),
-				   wh_lookup_hash(DatumGetObjectId(rows[i].values[0]))) != 0)
+				   wh_lookup_hash(DatumGetObjectId(rows[i].values[0]), DatumGetObjectId(rows[i].values[1]))) != 0)
 			return true;
 	}
 	return false;

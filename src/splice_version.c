@@ -9,10 +9,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "row_image.h"
 #include "splice.h"
 
@@ -124,12 +127,37 @@ wh_splice_writer(WhIngest *ing)
 	return ing->writer;
 }
 
-/* Write a row's image to the change log. */
+/*
+ * Say whether a dimension or fact reads the feed.  One that is created later
+ * begins by reading everything; its creation waits for our lock on the feed.
+ */
+static bool
+has_reader(const WhIngest *ing)
+{
+	WhRow		row;
+	bool		found;
+
+	SPI_connect();
+	found = wh_catalog_row(&row, "SELECT 1 FROM wh.input WHERE feed_id OPERATOR(pg_catalog.=) $1 LIMIT 1",
+						   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(ing->feed->feed_id)});
+	SPI_finish();
+	return found;
+}
+
+/* Write a row's image to the change log, if anything reads it. */
 static void
 log_image(WhIngest *ing, Datum *values, bool *isnull)
 {
 	int			natts;
 
+	ing->changed_images = true;
+	if (!ing->reader_known)
+	{
+		ing->reader_known = true;
+		ing->has_reader = has_reader(ing);
+	}
+	if (!ing->has_reader)
+		return;
 	if (ing->change_writer == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(ing->context);

@@ -61,6 +61,8 @@ CREATE TABLE src.state (id int PRIMARY KEY, v numeric);
 INSERT INTO src.state VALUES (1, 1.0), (2, 2);
 SELECT wh.create_feed('state', 'src.state', 'upsert', '{id}') \gset
 SELECT wh.create_feed('whole', 'src.state', 'snapshot', '{id}') \gset
+-- images are kept for who reads the feed
+SELECT wh.create_dimension('whole', 'SELECT id, v FROM whole', '{id}') \gset x
 SELECT wh.ingest('state'), wh.ingest('whole') \gset x
 SELECT is(wh.ingest('state'), NULL, 'upsert: nothing new writes nothing');
 SELECT is(wh.ingest('whole'), NULL, 'snapshot: nothing new writes nothing');
@@ -89,7 +91,10 @@ SELECT is(counts('staging.by_id'), '4 read 3 staged 0 rejected 1 repeated 0 supe
 SELECT is((SELECT watermark_value FROM wh.feed WHERE relation = 'staging.by_id'::regclass), '13', 'the watermark is stored');
 SELECT is(wh.ingest('by_id'), NULL, 'nothing new');
 
+SELECT is((SELECT count(*) FROM staging.state_change), 0::bigint, 'no images are kept of a feed that nothing reads');
+
 -- Append: another payload under the same key
+SELECT wh.create_dimension('event_reader', 'SELECT id, v FROM event', '{id}', history => 'none') \gset x
 UPDATE src.event SET v = 'changed' WHERE id = 13;
 SELECT wh.ingest('event') \gset x
 SELECT is(counts('staging.event'), '1 read 0 staged 1 rejected 0 repeated 0 superseded', 'another payload is rejected');
