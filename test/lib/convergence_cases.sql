@@ -116,7 +116,7 @@ BEGIN
         (SELECT k, row_number() OVER () seq, random() at, random() r, random() < 0.2 gone
            FROM generate_series(1, %s) k, generate_series(1, test.events(k))) e',
       f.feed, test.names((SELECT array_agg(c ORDER BY (c IN ('seq', 'at', 'deleted')), i) FROM unnest(f.columns) WITH ORDINALITY u(c, i))),
-      f.rows_sql, n, test.num(7)) USING grid;
+      f.rows_sql, n, test.num(7) * CASE f.load WHEN 'append' THEN 2 ELSE 1 END) USING grid;
     -- what has one key and one time comes in one batch: their order is by image
     EXECUTE format('UPDATE event.%I e SET grp = g.grp FROM
         (SELECT x.ctid, dense_rank() OVER (ORDER BY %s) grp FROM event.%1$I x) g WHERE g.ctid = e.ctid',
@@ -224,13 +224,14 @@ CREATE FUNCTION test.run_in_block(feeds text[]) RETURNS void LANGUAGE plpgsql AS
 
 -- Run one case; commits as it goes.
 CREATE PROCEDURE test.one_case(seed bigint) LANGUAGE plpgsql AS $$
-DECLARE fam text; feeds text[]; batches int; checks bool := to_regprocedure('wh.check(text,boolean)') IS NOT NULL; n int; in_block bool; snapshot int;
+DECLARE fam text; feeds text[]; batches int; checks bool := to_regprocedure('wh.check(text,boolean)') IS NOT NULL; n int; in_block bool; rebuild bool; snapshot int;
 BEGIN
   PERFORM setseed(hashint8(seed)::float8 / 2147483648);
   fam := coalesce(nullif(current_setting('test.family', true), ''), (SELECT (array_agg(f ORDER BY f))[test.num(count(*)::int)] FROM (SELECT DISTINCT family f FROM test.feed) x));
   SELECT array_agg('staging.' || feed ORDER BY random()) INTO feeds FROM test.feed WHERE family = fam;
   batches := test.num(6);
   in_block := random() < 0.2;
+  rebuild := random() < 0.1;
   PERFORM test.generate(fam, batches), test.configure(fam), test.truth(fam), test.reset(fam);
   COMMIT;
   FOR b IN 1 .. batches LOOP
@@ -248,6 +249,9 @@ BEGIN
     COMMIT;
   END LOOP;
   PERFORM test.compare(fam, seed, 'batches');
+  IF rebuild THEN
+    INSERT INTO test.difference SELECT seed, 'rebuilt', 'wh.check', 'broken', c::text FROM wh.check(rebuild => true) c;
+  END IF;
   n := (SELECT max(batch_id) FROM wh.batch);
   CALL wh.run(feeds => feeds);
   INSERT INTO test.difference SELECT seed, 'empty run', 'wh.batch', 'unexpected', b::text FROM wh.batch b WHERE batch_id > n AND kind = 'publish';
