@@ -72,6 +72,24 @@ CALL test.make_fact('stores', 'c_jobs', 'SELECT t.staff_id, t.country, t.store_n
   LEFT JOIN c_store s ON s.country = t.country AND s.store_no = t.store_no', '{staff_id}', 'opened',
   '{"store": {"dimension": "c_stores", "columns": ["country", "store_no"]}}', 'upsert');
 
+-- Each batch has one snapshot of d_price at most, at a time of its own.
+CALL test.make_feed('prices', 'd_price', 'snapshot', '{item_id,area}', 'item_id int, area text', 'price numeric, label text',
+  '1 + k / 2, chr(65 + k % 2), test.price(), test.word(''l'', 3)');
+CALL test.make_feed('prices', 'd_item', 'upsert', '{item_id}', 'item_id int', 'name text, area text',
+  'k, test.word(''n'', 3), chr(64 + test.maybe(2))');
+CALL test.make_feed('prices', 'd_sale', 'append', '{sale_id}', 'sale_id int', 'item_id int, area text, qty int',
+  'k, test.maybe(5), chr(64 + test.maybe(2)), test.maybe(9)');
+CALL test.make_dimension('prices', 'd_prices', 'SELECT p.item_id, p.area, p.price, p.label, i.name
+  FROM d_price p LEFT JOIN d_item i ON i.item_id = p.item_id', '{item_id,area}', '{"label": 3}',
+  equal => '{"price": "trim_scale(q.price)"}');
+CALL test.make_dimension('prices', 'd_items', 'SELECT i.item_id, i.name, p.price FROM d_item i
+  LEFT JOIN d_price p ON p.item_id = i.item_id AND p.area = i.area', '{item_id}', '{}', equal => '{"price": "trim_scale(q.price)"}');
+CALL test.make_fact('prices', 'd_sales', 'SELECT s.sale_id, s.item_id, s.area, s.at, s.qty * p.price AS amount FROM d_sale s
+  LEFT JOIN d_price p ON p.item_id = s.item_id AND p.area = s.area', '{sale_id}', 'at',
+  '{"price": {"dimension": "d_prices", "columns": ["item_id", "area"]}, "item_id": {"dimension": "d_items", "columns": ["item_id"]}}', 'upsert');
+CALL test.make_fact('prices', 'd_ledger', 'SELECT p.item_id, p.area, p.label, p.at AS stated, p.price FROM d_price p', '{item_id,area}', 'stated',
+  '{"item_id": {"dimension": "d_items", "columns": ["item_id"]}}', 'ledger', '{price}');
+
 -- Deliveries -------------------------------------------------------------------------
 
 CREATE TABLE test.keys_before (dimension text, nk text[], f timestamptz, vals text[], key bigint, is_inferred bool);
@@ -98,7 +116,7 @@ BEGIN
         (SELECT k, row_number() OVER () seq, random() at, random() r, random() < 0.2 gone
            FROM generate_series(1, %s) k, generate_series(1, test.events(k))) e',
       f.feed, test.names((SELECT array_agg(c ORDER BY (c IN ('seq', 'at', 'deleted')), i) FROM unnest(f.columns) WITH ORDINALITY u(c, i))),
-      f.rows_sql, n, test.num(7)) USING grid;
+      f.rows_sql, n, test.num(7) * CASE f.load WHEN 'append' THEN 2 ELSE 1 END) USING grid;
     -- what has one key and one time comes in one batch: their order is by image
     EXECUTE format('UPDATE event.%I e SET grp = g.grp FROM
         (SELECT x.ctid, dense_rank() OVER (ORDER BY %s) grp FROM event.%1$I x) g WHERE g.ctid = e.ctid',
@@ -107,7 +125,15 @@ BEGIN
     EXECUTE format('UPDATE event.%I e SET batch = b.batch FROM
         (SELECT grp, coalesce(%L, 1 + floor(random() * %s))::int batch FROM generate_series(1, (SELECT max(grp) FROM event.%1$I)) grp) b WHERE b.grp = e.grp',
       f.feed, one, batches);
-    IF f.key <> '{}' THEN
+    IF f.load = 'snapshot' THEN
+      -- one time per batch, one row per key; a batch may have none
+      EXECUTE format('DELETE FROM event.%I WHERE at IS NULL', f.feed);
+      EXECUTE format('UPDATE event.%I e SET at = m.at, deleted = false FROM
+          (SELECT x.b, timestamptz ''2024-03-05 00:00'' + row_number() OVER (ORDER BY r) * interval ''%s hours'' AS at
+             FROM (SELECT i AS b, random() AS r FROM generate_series(1, %s) i) x) m WHERE m.b = e.batch', f.feed, 7 * days, batches);
+      EXECUTE format('DELETE FROM event.%I e USING event.%1$I o WHERE o.batch = e.batch AND (%s) = (%s) AND o.ctid > e.ctid',
+        f.feed, test.names(f.key, 'o.'), test.names(f.key, 'e.'));
+    ELSIF f.key <> '{}' THEN
       EXECUTE format('INSERT INTO event.%I (%s, grp, batch) SELECT %2$s, grp, b.batch FROM event.%1$I JOIN
           (SELECT * FROM (SELECT grp, random() r, 1 + floor(random() * %3$s)::int batch
                             FROM generate_series(1, (SELECT max(grp) FROM event.%1$I)) grp) c WHERE r < 0.15) b USING (grp)',
@@ -168,6 +194,7 @@ DECLARE f test.feed;
 BEGIN
   FOR f IN SELECT * FROM test.feed WHERE family = fam LOOP
     EXECUTE format('DELETE FROM src.%I', f.feed);
+    CONTINUE WHEN f.load = 'snapshot' AND b IS NULL;
     EXECUTE format('INSERT INTO src.%I SELECT %s FROM event.%1$I %3$s', f.feed, test.names(f.columns),
       CASE WHEN b IS NULL THEN 'ORDER BY at, seq' ELSE format('WHERE batch = %s ORDER BY random()', b) END);
   END LOOP;
@@ -192,20 +219,29 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Run in the caller's transaction: a function cannot commit.
+CREATE FUNCTION test.run_in_block(feeds text[]) RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL wh.run(feeds => feeds); END $$;
+
 -- Run one case; commits as it goes.
 CREATE PROCEDURE test.one_case(seed bigint) LANGUAGE plpgsql AS $$
-DECLARE fam text; feeds text[]; batches int; checks bool := to_regprocedure('wh.check(text,boolean)') IS NOT NULL; n int;
+DECLARE fam text; feeds text[]; batches int; checks bool := to_regprocedure('wh.check(text,boolean)') IS NOT NULL; n int; in_block bool; rebuild bool; snapshot int;
 BEGIN
   PERFORM setseed(hashint8(seed)::float8 / 2147483648);
   fam := coalesce(nullif(current_setting('test.family', true), ''), (SELECT (array_agg(f ORDER BY f))[test.num(count(*)::int)] FROM (SELECT DISTINCT family f FROM test.feed) x));
   SELECT array_agg('staging.' || feed ORDER BY random()) INTO feeds FROM test.feed WHERE family = fam;
   batches := test.num(6);
+  in_block := random() < 0.2;
+  rebuild := random() < 0.1;
   PERFORM test.generate(fam, batches), test.configure(fam), test.truth(fam), test.reset(fam);
   COMMIT;
   FOR b IN 1 .. batches LOOP
     PERFORM test.deliver(fam, b);
     COMMIT;
-    CALL wh.run(feeds => feeds);
+    IF in_block THEN
+      PERFORM test.run_in_block(feeds);
+    ELSE
+      CALL wh.run(feeds => feeds);
+    END IF;
     PERFORM test.keys(fam, seed, 'batch ' || b);
     IF checks THEN
       INSERT INTO test.difference SELECT seed, 'batch ' || b, 'wh.check', 'broken', c::text FROM wh.check() c;
@@ -213,6 +249,9 @@ BEGIN
     COMMIT;
   END LOOP;
   PERFORM test.compare(fam, seed, 'batches');
+  IF rebuild THEN
+    INSERT INTO test.difference SELECT seed, 'rebuilt', 'wh.check', 'broken', c::text FROM wh.check(rebuild => true) c;
+  END IF;
   n := (SELECT max(batch_id) FROM wh.batch);
   CALL wh.run(feeds => feeds);
   INSERT INTO test.difference SELECT seed, 'empty run', 'wh.batch', 'unexpected', b::text FROM wh.batch b WHERE batch_id > n AND kind = 'publish';
@@ -223,6 +262,15 @@ BEGIN
   PERFORM test.reset(fam), test.deliver(fam, NULL);
   COMMIT;
   CALL wh.run(feeds => feeds);
+  -- of snapshots one read gives one
+  IF fam = 'prices' THEN
+    FOR snapshot IN SELECT batch FROM event.d_price GROUP BY 1 ORDER BY min(at) LOOP
+      DELETE FROM src.d_price;
+      INSERT INTO src.d_price SELECT item_id, area, seq, at, deleted, price, label FROM event.d_price WHERE batch = snapshot;
+      COMMIT;
+      CALL wh.run(feeds => '{staging.d_price}');
+    END LOOP;
+  END IF;
   PERFORM test.compare(fam, seed, 'one batch');
   COMMIT;
 END $$;
