@@ -32,6 +32,7 @@ typedef struct WhIngestStream
 	bool		more;			/* the last batch ended at a bound */
 } WhIngestStream;
 
+extern bool wh_ingest_stream_behind(const WhIngestStream *stream);
 extern void wh_ingest_stream_close(WhIngestStream *stream);
 extern void wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result);
 extern bool wh_ingest_may_have_news(const WhFeed *feed);

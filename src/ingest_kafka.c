@@ -252,6 +252,21 @@ wh_ingest_stream_close(WhIngestStream *stream)
 	MemoryContextReset(stream->context);
 }
 
+/* Say whether offsets have moved, past what no row comes from, since they were stored. */
+bool
+wh_ingest_stream_behind(const WhIngestStream *stream)
+{
+	const WhKafkaPlace *places;
+	int			n = wh_kafka_source_places(stream->source, &places);
+
+	for (int i = 0; i < Min(n, stream->nstored); i++)
+	{
+		if (places[i].offset > Max(stream->stored[i], 0))
+			return true;
+	}
+	return false;
+}
+
 /* Find the units of the partitions; false = they are not as this stream left them. */
 static bool
 continue_reading(WhIngest *ing, TopicRead *topic)

@@ -407,7 +407,8 @@ wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 				feed->stream.reassign = true;
 		}
 	}
-	if (feed->stream.source && !feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source))
+	if (feed->stream.source && !feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source) &&
+		!wh_ingest_stream_behind(&feed->stream))
 		return false;
 	return run_batch(feed, ingested);
 }

@@ -16,7 +16,7 @@ COMMENT ON COLUMN wh.worker_feed.rows_per_second IS 'messages read, over the las
 
 CREATE VIEW wh.kafka_offset AS
 SELECT f.relation::text AS feed,
-       left(u.name, -length(u.part) - 1) AS topic,
+       left(u.name, -length(u.part) - 1) COLLATE "default" AS topic,
        u.part::int AS partition,
        u.generation,
        u.size AS next_offset,
@@ -36,3 +36,31 @@ COMMENT ON VIEW wh.kafka_offset IS 'a row per partition that a feed has read: th
 COMMENT ON COLUMN wh.kafka_offset.generation IS 'incarnation of the topic';
 COMMENT ON COLUMN wh.kafka_offset.end_offset IS 'the partition''s end when the feed read from it last';
 COMMENT ON COLUMN wh.kafka_offset.lag IS 'messages left at that time';
+
+CREATE FUNCTION wh.seek_feed(
+    feed text,
+    place text DEFAULT NULL,
+    at timestamptz DEFAULT NULL,
+    offsets jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wh_seek_feed';
+COMMENT ON FUNCTION wh.seek_feed IS 'set where a feed reads its topic on: ''earliest'' or ''latest'', from a time, or from given offsets';
+REVOKE ALL ON FUNCTION wh.seek_feed FROM PUBLIC;
+
+CREATE FUNCTION wh.pause_feed(feed text)
+RETURNS void
+LANGUAGE sql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT wh.alter_feed(feed, is_paused => true)$$;
+COMMENT ON FUNCTION wh.pause_feed IS 'load a feed no more until wh.resume_feed';
+REVOKE ALL ON FUNCTION wh.pause_feed FROM PUBLIC;
+
+CREATE FUNCTION wh.resume_feed(feed text)
+RETURNS void
+LANGUAGE sql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT wh.alter_feed(feed, is_paused => false)$$;
+COMMENT ON FUNCTION wh.resume_feed IS 'load a feed again, from where it had got';
+REVOKE ALL ON FUNCTION wh.resume_feed FROM PUBLIC;
