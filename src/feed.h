@@ -73,6 +73,7 @@ typedef struct WhFeed
 extern WhFeed *wh_feed_get(int64 feed_id, bool missing_ok);
 extern WhFeed *wh_feed_by_name(const char *name);
 extern void wh_feed_lock(int64 feed_id, bool wait);
+extern bool wh_feed_try_lock(int64 feed_id);
 extern void wh_feed_catalog_enter(Oid *save_user, int *save_sec);
 extern void wh_feed_catalog_leave(Oid save_user, int save_sec);
 extern int	wh_feed_pin_settings(void);

@@ -151,6 +151,17 @@ wh_alter_feed(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(7))
 		update_catalog(feed->feed_id, "UPDATE wh.feed SET is_paused = $2 WHERE feed_id OPERATOR(pg_catalog.=) $1",
 					   BOOLOID, PG_GETARG_DATUM(7), false);
+	if (!PG_ARGISNULL(8))
+	{
+		if (strcmp(ARG_TEXT(8), "error") != 0 && strcmp(ARG_TEXT(8), "continue") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("on_lost_messages must be 'error' or 'continue'")));
+		update_catalog(feed->feed_id, "UPDATE wh.feed SET options = options"
+					   " OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('on_lost_messages', $2)"
+					   " WHERE feed_id OPERATOR(pg_catalog.=) $1",
+					   TEXTOID, CStringGetTextDatum(ARG_TEXT(8)), false);
+	}
 	add_new_columns(feed, source);
 	SPI_finish();
 	relation_close(source, NoLock);

@@ -97,6 +97,16 @@ wh_feed_lock(int64 feed_id, bool wait)
 	}
 }
 
+/* Lock a feed until the end of the transaction, if nobody else has it. */
+bool
+wh_feed_try_lock(int64 feed_id)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 static char *
 get_text(HeapTuple tuple, TupleDesc desc, int column)
 {

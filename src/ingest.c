@@ -273,6 +273,13 @@ ingest(WhIngest *ing)
 void
 wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result)
 {
+	wh_ingest_batch(feed_id, batch_id, NULL, result);
+}
+
+/* The same, from a topic that stays open, within its bounds; stream may be NULL. */
+void
+wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result)
+{
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh ingest",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -300,6 +307,7 @@ wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result)
 	ing->snapshot_time = DT_NOBEGIN;
 	ing->batch_start = batch_start(batch_id);
 	ing->result = result;
+	ing->stream = stream;
 
 	GetUserIdAndSecContext(&user, &sec);
 	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);

@@ -15,6 +15,26 @@ typedef struct WhIngestResult
 	bool		staged_changed; /* staged rows were added, rewritten or removed */
 } WhIngestResult;
 
+/*
+ * A topic that stays open between batches.  After a batch that failed its
+ * source must be closed: what it has given is lost to it.
+ */
+typedef struct WhIngestStream
+{
+	MemoryContext context;		/* of the source; outlives transactions */
+	struct WhKafkaSource *source;	/* NULL = to be opened by the next batch */
+	bool		reassign;		/* partitions have come, or an offset is out of range */
+	int			nstored;		/* partitions */
+	int64	   *stored;			/* next offsets that were stored last; -1 = none */
+	int64		generation;		/* of the topic */
+	int64		max_rows;		/* bounds of a batch */
+	int			max_ms;
+	bool		more;			/* the last batch ended at a bound */
+} WhIngestStream;
+
+extern bool wh_ingest_stream_behind(const WhIngestStream *stream);
+extern void wh_ingest_stream_close(WhIngestStream *stream);
+extern void wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result);
 extern bool wh_ingest_may_have_news(const WhFeed *feed);
 extern void wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result);
 

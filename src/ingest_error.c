@@ -361,3 +361,28 @@ wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ing->rejects->context);
 }
+
+/*
+ * Write the error event of messages that are not there any more, from offset
+ * from on.  It counts as no record.
+ */
+void
+wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message)
+{
+	EventRecord record;
+	WhRowError	error = {0, ERRCODE_DATA_EXCEPTION, unconstify(char *, message)};
+	MemoryContext old;
+
+	open_rejects(ing);
+	old = MemoryContextSwitchTo(ing->rejects->context);
+	memset(&record, 0, sizeof(record));
+	record.unit = unit;
+	record.low = from;
+	record.byte_offset = -1;
+	record.message_time = record.event_time = DT_NOBEGIN;
+	record.position = wh_position(unit->unit_no, from);
+	record.hash = record_hash(message, strlen(message));
+	write_event(ing, &record, list_make1(&error));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ing->rejects->context);
+}

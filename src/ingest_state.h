@@ -34,6 +34,7 @@ typedef struct WhUnit
 	char	   *name;
 	int64		generation;
 	int64		size;			/* -1 = unknown */
+	int64		end_offset;		/* of a partition when it was read last; -1 = unknown */
 	bytea	   *checksum;		/* NULL = none */
 	char	   *file_state;		/* NULL = none */
 	TimestampTz event_time;		/* of a snapshot; DT_NOBEGIN = none */
@@ -70,6 +71,7 @@ typedef struct WhIngest
 	int64		batch_id;
 	TimestampTz batch_start;
 	WhIngestResult *result;
+	WhIngestStream *stream;		/* of the worker; NULL = read up to the ends of now */
 	MemoryContext context;		/* lives as long as the ingest */
 
 	Relation	source;
@@ -141,6 +143,7 @@ extern bool wh_ingest_event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *
 /* ingest_error.c */
 extern void wh_ingest_reject(WhIngest *ing, WhIngestRow *row);
 extern void wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message);
+extern void wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message);
 extern void wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 									int sqlerrcode, const char *message);
 

@@ -52,7 +52,7 @@ wh_units_load(WhIngest *ing)
 	wh_feed_catalog_enter(&user, &sec);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args("SELECT unit_no, name, generation, size, checksum, file_state, event_time, is_complete"
+	if (SPI_execute_with_args("SELECT unit_no, name, generation, size, checksum, file_state, event_time, is_complete, end_offset"
 							  " FROM wh.source_unit WHERE feed_id OPERATOR(pg_catalog.=) $1",
 							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the units of a feed");
@@ -76,6 +76,8 @@ wh_units_load(WhIngest *ing)
 		value = SPI_getbinval(tuple, desc, 7, &isnull);
 		unit->event_time = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 		unit->is_complete = DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull));
+		value = SPI_getbinval(tuple, desc, 9, &isnull);
+		unit->end_offset = isnull ? -1 : DatumGetInt64(value);
 		unit->is_new = unit->is_changed = unit->is_touched = false;
 		MemoryContextSwitchTo(old);
 	}
@@ -115,7 +117,7 @@ wh_unit_add(WhIngest *ing, const char *name, int64 generation)
 	unit = hash_search(ing->units, &unit_no, HASH_ENTER, NULL);
 	unit->name = MemoryContextStrdup(ing->context, name);
 	unit->generation = generation;
-	unit->size = -1;
+	unit->size = unit->end_offset = -1;
 	unit->checksum = NULL;
 	unit->file_state = NULL;
 	unit->event_time = DT_NOBEGIN;
@@ -140,7 +142,7 @@ wh_unit_add_read(WhIngest *ing)
 	memset((char *) unit + sizeof(int64), 0, sizeof(WhUnit) - sizeof(int64));
 	unit->name = "read";
 	unit->generation = unit_no;
-	unit->size = -1;
+	unit->size = unit->end_offset = -1;
 	unit->event_time = ing->snapshot_time;
 	unit->is_complete = !ing->snapshot_incomplete;
 	unit->is_new = true;
@@ -196,8 +198,8 @@ wh_units_save(WhIngest *ing)
 	WhUnit	   *unit;
 	Oid			user;
 	int			sec;
-	Oid			types[10] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAOID, TEXTOID,
-	TIMESTAMPTZOID, BOOLOID, INT8OID};
+	Oid			types[11] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAOID, TEXTOID,
+	TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID};
 
 	if (ing->units == NULL)
 		return;
@@ -207,8 +209,8 @@ wh_units_save(WhIngest *ing)
 	hash_seq_init(&seq, ing->units);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
-		Datum		args[10];
-		char		nulls[10];
+		Datum		args[11];
+		char		nulls[11];
 
 		if (!unit->is_new && !unit->is_changed && !unit->is_touched)
 			continue;
@@ -227,20 +229,22 @@ wh_units_save(WhIngest *ing)
 		nulls[7] = unit->event_time != DT_NOBEGIN ? ' ' : 'n';
 		args[8] = BoolGetDatum(unit->is_complete);
 		args[9] = Int64GetDatum(ing->batch_id);
+		args[10] = Int64GetDatum(unit->end_offset);
+		nulls[10] = unit->end_offset >= 0 ? ' ' : 'n';
 		if (unit->is_new)
 		{
 			if (SPI_execute_with_args("INSERT INTO wh.source_unit (feed_id, unit_no, name, generation,"
-									  " size, checksum, file_state, event_time, is_complete, batch_id)"
-									  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-									  10, types, args, nulls, false, 0) != SPI_OK_INSERT)
+									  " size, checksum, file_state, event_time, is_complete, batch_id, end_offset)"
+									  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+									  11, types, args, nulls, false, 0) != SPI_OK_INSERT)
 				elog(ERROR, "could not write a unit of a feed");
 		}
 		else if (SPI_execute_with_args("UPDATE wh.source_unit SET generation = $4, size = $5, checksum = $6,"
-									   " file_state = $7, event_time = $8, is_complete = $9"
+									   " file_state = $7, event_time = $8, is_complete = $9, end_offset = $11"
 									   " WHERE feed_id OPERATOR(pg_catalog.=) $1"
 									   " AND unit_no OPERATOR(pg_catalog.=) $2 AND name IS NOT NULL"
 									   " AND $3 IS NOT NULL AND $10 IS NOT NULL",
-									   10, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+									   11, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 			elog(ERROR, "could not write a unit of a feed");
 		if (unit->is_new || unit->is_changed)
 			ing->result->changed = true;

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 
 #include "settings.h"
+#include "worker.h"
 
 WH_MODULE_MAGIC;
 
@@ -20,4 +21,5 @@ void
 _PG_init(void)
 {
 	wh_settings_init();
+	wh_worker_register();
 }

@@ -308,7 +308,6 @@ wh_kafka_handle_poll(WhKafkaHandle *handle)
 void
 wh_kafka_handle_wait(WhKafkaHandle *handle, long timeout_ms)
 {
-	char		buffer[64];
 	int			events;
 
 	events = WaitLatchOrSocket(MyLatch,
@@ -317,6 +316,15 @@ wh_kafka_handle_wait(WhKafkaHandle *handle, long timeout_ms)
 	if (events & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	wh_kafka_handle_drain(handle);
+}
+
+/* Empty the pipe, so that it tells of what comes from now on. */
+void
+wh_kafka_handle_drain(WhKafkaHandle *handle)
+{
+	char		buffer[64];
+
 	while (read(handle->wakeup[0], buffer, sizeof(buffer)) > 0)
 		;
 }

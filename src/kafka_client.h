@@ -39,7 +39,8 @@ typedef struct WhKafkaMessage
 	Size		key_len;
 	const char *value;
 	Size		value_len;
-	void	   *handle;			/* for wh_kafka_message_header */
+	void	   *handle;			/* for wh_kafka_message_header; NULL = not from a broker now */
+	const char *headers;		/* as JSON, when handle is NULL; NULL = none */
 } WhKafkaMessage;
 
 /* What wh_kafka_consumer_next found. */
@@ -67,6 +68,9 @@ extern void wh_kafka_consumer_find(WhKafkaConsumer *consumer, WhKafkaPlace *plac
 extern void wh_kafka_consumer_assign(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces);
 extern void wh_kafka_consumer_pause(WhKafkaConsumer *consumer, int32 partition);
 extern WhKafkaEvent wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeout_ms, WhKafkaMessage *message);
+extern WhKafkaEvent wh_kafka_consumer_peek(WhKafkaConsumer *consumer, WhKafkaMessage *message);
+extern int64 wh_kafka_consumer_seen_end(WhKafkaConsumer *consumer, int32 partition);
+extern int	wh_kafka_consumer_fd(WhKafkaConsumer *consumer);
 extern bool wh_kafka_consumer_commit(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces);
 extern const char *wh_kafka_consumer_trouble(WhKafkaConsumer *consumer);
 extern bool wh_kafka_message_header(const WhKafkaMessage *message, int i, const char **name,

@@ -210,6 +210,28 @@ wh_kafka_consumer_pause(WhKafkaConsumer *consumer, int32 partition)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* Say whether an event is only a connection's trouble, or a group's, which we do not use. */
+static bool
+is_harmless(rd_kafka_resp_err_t err)
+{
+	switch (err)
+	{
+		case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+		case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+		case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+		case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		case RD_KAFKA_RESP_ERR__BAD_MSG:
+		case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+		case RD_KAFKA_RESP_ERR_INVALID_MSG:
+		case RD_KAFKA_RESP_ERR__FATAL:
+			return false;
+		default:
+			return true;
+	}
+}
+
 /* Say what to make of an event that is no message; raises what is fatal. */
 static WhKafkaEvent
 judge(WhKafkaConsumer *consumer, rd_kafka_message_t *event)
@@ -223,26 +245,19 @@ judge(WhKafkaConsumer *consumer, rd_kafka_message_t *event)
 		case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 		case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
 			return WH_KAFKA_OUT_OF_RANGE;
-		case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		case RD_KAFKA_RESP_ERR__BAD_MSG:
-		case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
-		case RD_KAFKA_RESP_ERR_INVALID_MSG:
-		case RD_KAFKA_RESP_ERR__FATAL:
-			{
-				char	   *reason = pstrdup(rd_kafka_message_errstr(event));
-				rd_kafka_resp_err_t err = event->err;
-
-				rd_kafka_message_destroy(event);
-				handle->current = NULL;
-				wh_kafka_raise(handle, err, reason, "could not read topic");
-			}
 		default:
-			/* a connection's trouble, or a group's, which we do not use */
-			return WH_KAFKA_NOTHING;
+			break;
 	}
+	if (!is_harmless(event->err))
+	{
+		char	   *reason = pstrdup(rd_kafka_message_errstr(event));
+		rd_kafka_resp_err_t err = event->err;
+
+		rd_kafka_message_destroy(event);
+		handle->current = NULL;
+		wh_kafka_raise(handle, err, reason, "could not read topic");
+	}
+	return WH_KAFKA_NOTHING;
 }
 
 /*
@@ -332,6 +347,66 @@ wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeout_ms, WhKafkaMessage
 			wh_kafka_handle_wait(handle, left);
 		}
 	}
+}
+
+/*
+ * Look, without waiting and without a transaction, for something that
+ * wh_kafka_consumer_next would give or raise: WH_KAFKA_MESSAGE.  An end of a
+ * partition is taken and told: WH_KAFKA_END.
+ */
+WhKafkaEvent
+wh_kafka_consumer_peek(WhKafkaConsumer *consumer, WhKafkaMessage *message)
+{
+	WhKafkaHandle *handle = consumer->handle;
+
+	for (;;)
+	{
+		while (handle->next_message < handle->nmessages)
+		{
+			rd_kafka_message_t *event = handle->messages[handle->next_message];
+			rd_kafka_resp_err_t err = event->err;
+
+			if (!err || (err != RD_KAFKA_RESP_ERR__PARTITION_EOF && !is_harmless(err)))
+				return WH_KAFKA_MESSAGE;
+			handle->next_message++;
+			message->partition = event->partition;
+			message->offset = event->offset;
+			rd_kafka_message_destroy(event);
+			if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+				return WH_KAFKA_END;
+		}
+		wh_kafka_handle_drain(handle);
+		handle->next_message = 0;
+		handle->nmessages = rd_kafka_consume_batch_queue(handle->queue, 0, handle->messages, BATCH);
+		wh_kafka_handle_poll(handle);
+		if (handle->nmessages <= 0)
+		{
+			handle->nmessages = 0;
+			return WH_KAFKA_NOTHING;
+		}
+		consumer->heard = 0;
+		handle->all_down = false;
+	}
+}
+
+/* Give a partition's end as the broker told it last; -1 = not known. */
+int64
+wh_kafka_consumer_seen_end(WhKafkaConsumer *consumer, int32 partition)
+{
+	WhKafkaHandle *handle = consumer->handle;
+	int64_t		low;
+	int64_t		high;
+
+	if (rd_kafka_get_watermark_offsets(handle->rk, handle->topic_name, partition, &low, &high) || high < 0)
+		return -1;
+	return high;
+}
+
+/* Give a file descriptor that becomes readable when there is something to look for. */
+int
+wh_kafka_consumer_fd(WhKafkaConsumer *consumer)
+{
+	return consumer->handle->wakeup[0];
 }
 
 /*

@@ -53,6 +53,7 @@ extern void wh_kafka_handle_close(WhKafkaHandle *handle);
 extern void wh_kafka_handle_wake_on(WhKafkaHandle *handle, rd_kafka_queue_t *queue);
 extern int	wh_kafka_handle_poll(WhKafkaHandle *handle);
 extern void wh_kafka_handle_wait(WhKafkaHandle *handle, long timeout_ms);
+extern void wh_kafka_handle_drain(WhKafkaHandle *handle);
 extern bool wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err,
 								  TimestampTz since, int *slice_ms);
 extern bool wh_kafka_handle_refused(const WhKafkaHandle *handle);

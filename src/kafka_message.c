@@ -276,6 +276,8 @@ wh_kafka_headers_json(const WhKafkaMessage *message)
 	const char *value;
 	Size		len;
 
+	if (message->handle == NULL)
+		return message->headers ? pstrdup(message->headers) : NULL;
 	if (!wh_kafka_message_header(message, 0, &name, &value, &len))
 		return NULL;
 	initStringInfo(&out);

@@ -196,6 +196,61 @@ wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **r
 }
 
 /*
+ * Say, without waiting and without a transaction, whether there is something
+ * for wh_kafka_source_next to give or raise.
+ */
+bool
+wh_kafka_source_ready(WhKafkaSource *source)
+{
+	WhKafkaMessage message;
+	WhKafkaEvent event;
+
+	while ((event = wh_kafka_consumer_peek(source->consumer, &message)) == WH_KAFKA_END)
+	{
+		WhKafkaPlace *place = find_place(source, message.partition);
+
+		if (place)
+			place->offset = Max(place->offset, message.offset);
+	}
+	return event == WH_KAFKA_MESSAGE;
+}
+
+/* Say whether all that the brokers have told of is read. */
+bool
+wh_kafka_source_caught_up(WhKafkaSource *source)
+{
+	for (int i = 0; i < source->nplaces; i++)
+	{
+		int64		end = wh_kafka_consumer_seen_end(source->consumer, source->places[i].partition);
+
+		if (end < 0 || source->places[i].offset < end)
+			return false;
+	}
+	return true;
+}
+
+/* Give a partition's end as the broker told it last; -1 = not known. */
+int64
+wh_kafka_source_seen_end(WhKafkaSource *source, int32 partition)
+{
+	return wh_kafka_consumer_seen_end(source->consumer, partition);
+}
+
+/* Ask the brokers how many partitions there are now. */
+int
+wh_kafka_source_count(WhKafkaSource *source)
+{
+	return wh_kafka_consumer_partitions(source->consumer);
+}
+
+/* Give a file descriptor that becomes readable when wh_kafka_source_ready should be asked. */
+int
+wh_kafka_source_fd(WhKafkaSource *source)
+{
+	return wh_kafka_consumer_fd(source->consumer);
+}
+
+/*
  * Return the next offset of each partition that is read; the array belongs to
  * the source and changes with the next row.
  */

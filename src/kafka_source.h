@@ -63,6 +63,11 @@ extern void wh_kafka_source_find(WhKafkaSource *source, WhKafkaPlace *places, in
 extern WhKafkaContinuity wh_kafka_continuity(const WhKafkaPartition *partition, int64 stored);
 extern void wh_kafka_source_start(WhKafkaSource *source, const WhKafkaPlace *places, int nplaces);
 extern WhKafkaEvent wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **row);
+extern bool wh_kafka_source_ready(WhKafkaSource *source);
+extern bool wh_kafka_source_caught_up(WhKafkaSource *source);
+extern int64 wh_kafka_source_seen_end(WhKafkaSource *source, int32 partition);
+extern int	wh_kafka_source_count(WhKafkaSource *source);
+extern int	wh_kafka_source_fd(WhKafkaSource *source);
 extern int	wh_kafka_source_places(WhKafkaSource *source, const WhKafkaPlace **places);
 extern bool wh_kafka_source_commit(WhKafkaSource *source);
 extern const char *wh_kafka_source_trouble(WhKafkaSource *source);

@@ -7,18 +7,40 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "utils/guc.h"
 
 #include "settings.h"
 
+int			wh_batch_interval = 200;
+int			wh_batch_rows = 100000;
 int			wh_csv_buffer_size = 256 * 1024;
 bool		wh_csv_fast_split = true;
+char	   *wh_databases = NULL;
 char	   *wh_model_options = NULL;
+int			wh_publish_interval = 1000;
 
 /* Define every parameter and reserve the prefix. */
 void
 wh_settings_init(void)
 {
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".batch_interval",
+							"Longest time for which the worker gathers messages in one transaction.",
+							"Batches of a feed that has caught up begin no sooner after each other.",
+							&wh_batch_interval,
+							200, 1, 60 * 1000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".batch_rows",
+							"Most messages that the worker loads in one transaction.",
+							NULL,
+							&wh_batch_rows,
+							100000, 1, INT_MAX,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable(WH_SETTING_PREFIX ".csv_buffer_size",
 							"Bytes read from a CSV file at a time.",
 							"For tests: results must not depend on it.",
@@ -35,6 +57,14 @@ wh_settings_init(void)
 							 PGC_USERSET,
 							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+	DefineCustomStringVariable(WH_SETTING_PREFIX ".databases",
+							   "Databases that get a background worker, separated by commas.",
+							   "Needs widgets_wh in shared_preload_libraries.",
+							   &wh_databases,
+							   "",
+							   PGC_POSTMASTER,
+							   GUC_LIST_INPUT,
+							   NULL, NULL, NULL);
 	DefineCustomStringVariable(WH_SETTING_PREFIX ".model_options",
 							   "Options that a model's script reads, as JSON.",
 							   "Set by wh.create_model; to be set by hand where psql runs a script.",
@@ -43,6 +73,14 @@ wh_settings_init(void)
 							   PGC_USERSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							   NULL, NULL, NULL);
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".publish_interval",
+							"Time between two publishes of the worker, when there is news.",
+							NULL,
+							&wh_publish_interval,
+							1000, 10, 24 * 3600 * 1000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved(WH_SETTING_PREFIX);
 }

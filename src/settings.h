@@ -7,9 +7,13 @@
 
 #include "widgets_wh.h"
 
+extern int	wh_batch_interval;
+extern int	wh_batch_rows;
 extern int	wh_csv_buffer_size;
 extern bool wh_csv_fast_split;
+extern char *wh_databases;
 extern char *wh_model_options;
+extern int	wh_publish_interval;
 
 extern void wh_settings_init(void);
 

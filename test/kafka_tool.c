@@ -58,6 +58,9 @@ connect_as(rd_kafka_type_t type, const char *transaction, int quiet)
 	rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, NULL, 0);
 	rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", NULL, 0);
 	rd_kafka_conf_set(conf, "linger.ms", "5", NULL, 0);
+	/* a restart of the broker must not repeat messages */
+	if (type == RD_KAFKA_PRODUCER)
+		rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
 	rd_kafka_conf_set(conf, "message.max.bytes", "10000000", NULL, 0);
 	if (quiet)
 		rd_kafka_conf_set(conf, "log_level", "0", NULL, 0);

@@ -60,6 +60,7 @@ CREATE TABLE wh.source_unit (
     name text COLLATE "C" NOT NULL,
     generation bigint NOT NULL DEFAULT 1,
     size bigint,
+    end_offset bigint,
     checksum bytea,
     file_state text,
     event_time timestamptz,
@@ -70,6 +71,8 @@ CREATE TABLE wh.source_unit (
 );
 COMMENT ON TABLE wh.source_unit IS 'what was read: a row per content of a file, partition of a topic, or read of a table';
 COMMENT ON COLUMN wh.source_unit.generation IS 'counts contents loaded under one name, or incarnations of a topic';
+COMMENT ON COLUMN wh.source_unit.size IS 'bytes of the file, or the partition''s next offset to read';
+COMMENT ON COLUMN wh.source_unit.end_offset IS 'the partition''s end when it was read last';
 COMMENT ON COLUMN wh.source_unit.file_state IS 'device, inode, size and change time of the file when read: unchanged means nothing to read';
 COMMENT ON COLUMN wh.source_unit.event_time IS 'the one event time of a snapshot';
 COMMENT ON COLUMN wh.source_unit.is_complete IS 'false when a rejected row of a snapshot had no readable key: it deletes nothing';

@@ -44,7 +44,8 @@ CREATE FUNCTION wh.alter_feed(
     redact jsonb DEFAULT NULL,
     time_zone text DEFAULT NULL,
     reject_limit bigint DEFAULT NULL,
-    is_paused boolean DEFAULT NULL)
+    is_paused boolean DEFAULT NULL,
+    on_lost_messages text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp

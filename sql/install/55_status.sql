@@ -4,6 +4,7 @@ CREATE VIEW wh.status AS
 SELECT f.relation::text AS object,
        'feed' AS kind,
        CASE WHEN f.is_paused THEN 'paused'
+            WHEN w.state IN ('retrying', 'disconnected') THEN w.state
             WHEN l.state = 'running' THEN 'running'
             WHEN l.state = 'failed' THEN 'failed'
             WHEN l.state IS NULL AND f.last_batch_id IS NULL THEN 'never run'
@@ -14,8 +15,15 @@ SELECT f.relation::text AS object,
        t.rows,
        NULL::bigint AS batches_behind,
        e.rejected AS rows_rejected,
-       CASE WHEN l.state = 'failed' THEN l.message END AS last_error
+       CASE WHEN w.state IN ('retrying', 'disconnected') THEN w.message
+            WHEN l.state = 'failed' THEN l.message END AS last_error,
+       k.lag,
+       w.rows_per_second,
+       w.next_retry_at
 FROM wh.feed f
+LEFT JOIN wh.worker_feed w ON w.feed_id = f.feed_id
+LEFT JOIN LATERAL (SELECT sum(o.lag)::bigint AS lag FROM wh.kafka_offset o
+                   WHERE o.feed = f.relation::text) k ON true
 LEFT JOIN LATERAL (SELECT b.state, b.message FROM wh.batch b
                    WHERE b.object_id = f.feed_id ORDER BY b.batch_id DESC LIMIT 1) l ON true
 LEFT JOIN LATERAL (SELECT b.finished_at FROM wh.batch b
@@ -38,7 +46,8 @@ SELECT o.relation::text, o.kind,
        t.rows,
        n.behind,
        e.rejected,
-       CASE WHEN l.state = 'failed' THEN l.message END
+       CASE WHEN l.state = 'failed' THEN l.message END,
+       NULL, NULL, NULL
 FROM (SELECT dimension_id AS id, relation, 'dimension' AS kind, last_batch_id FROM wh.dimension
       UNION ALL SELECT fact_id, relation, 'fact', last_batch_id FROM wh.fact) o
 LEFT JOIN wh.batch b ON b.batch_id = o.last_batch_id
@@ -54,6 +63,8 @@ LEFT JOIN LATERAL (SELECT sum(p.rows_inserted - p.rows_deleted)::bigint AS rows 
 LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM wh.error_event v
                    WHERE v.object_id = o.id) e ON true;
 COMMENT ON VIEW wh.status IS 'a row per feed, dimension and fact: its state, last batch, rows, lag and last error';
+COMMENT ON COLUMN wh.status.lag IS 'messages of the topic that were left when the feed read from it last; wh.kafka_offset has it by partition';
+COMMENT ON COLUMN wh.status.next_retry_at IS 'when the background worker tries a feed again that has failed';
 COMMENT ON COLUMN wh.status.rows IS 'feed: records staged; dimension, fact: rows the engine wrote and did not remove';
 COMMENT ON COLUMN wh.status.freshness IS 'time since the last batch that brought something';
 COMMENT ON COLUMN wh.status.batches_behind IS 'staged batches that are not in the dimension or fact yet';

@@ -1,0 +1,66 @@
+-- Where Kafka feeds stand, and the background worker that loads them.
+
+CREATE TABLE wh.worker_feed (
+    feed_id bigint PRIMARY KEY REFERENCES wh.feed ON DELETE CASCADE,
+    state text NOT NULL CHECK (state IN ('streaming', 'retrying', 'disconnected')),
+    failures int NOT NULL,
+    message text,
+    next_retry_at timestamptz,
+    rows_per_second float8,
+    worker_pid int NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
+    reported_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE wh.worker_feed IS 'how the background worker stands with the feeds that have failed or brought messages since it started';
+COMMENT ON COLUMN wh.worker_feed.failures IS 'in a row; each doubles the time to the next try, up to a minute';
+COMMENT ON COLUMN wh.worker_feed.rows_per_second IS 'messages read, over the last 5 seconds or more that brought any';
+
+CREATE VIEW wh.kafka_offset AS
+SELECT f.relation::text AS feed,
+       left(u.name, -length(u.part) - 1) COLLATE "default" AS topic,
+       u.part::int AS partition,
+       u.generation,
+       u.size AS next_offset,
+       u.end_offset,
+       u.end_offset - u.size AS lag
+FROM wh.feed f
+JOIN LATERAL (
+    SELECT DISTINCT ON (s.name) s.name, s.generation, s.size, s.end_offset,
+           substring(s.name FROM '[0-9]+$') AS part
+    FROM wh.source_unit s
+    WHERE s.feed_id = f.feed_id
+    ORDER BY s.name, s.generation DESC) u ON true
+JOIN pg_catalog.pg_foreign_table t ON t.ftrelid = f.source
+JOIN pg_catalog.pg_foreign_server v ON v.oid = t.ftserver
+JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = v.srvfdw AND w.fdwname = 'wh_kafka';
+COMMENT ON VIEW wh.kafka_offset IS 'a row per partition that a feed has read: the next offset to read';
+COMMENT ON COLUMN wh.kafka_offset.generation IS 'incarnation of the topic';
+COMMENT ON COLUMN wh.kafka_offset.end_offset IS 'the partition''s end when the feed read from it last';
+COMMENT ON COLUMN wh.kafka_offset.lag IS 'messages left at that time';
+
+CREATE FUNCTION wh.seek_feed(
+    feed text,
+    place text DEFAULT NULL,
+    at timestamptz DEFAULT NULL,
+    offsets jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wh_seek_feed';
+COMMENT ON FUNCTION wh.seek_feed IS 'set where a feed reads its topic on: ''earliest'' or ''latest'', from a time, or from given offsets';
+REVOKE ALL ON FUNCTION wh.seek_feed FROM PUBLIC;
+
+CREATE FUNCTION wh.pause_feed(feed text)
+RETURNS void
+LANGUAGE sql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT wh.alter_feed(feed, is_paused => true)$$;
+COMMENT ON FUNCTION wh.pause_feed IS 'load a feed no more until wh.resume_feed';
+REVOKE ALL ON FUNCTION wh.pause_feed FROM PUBLIC;
+
+CREATE FUNCTION wh.resume_feed(feed text)
+RETURNS void
+LANGUAGE sql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT wh.alter_feed(feed, is_paused => false)$$;
+COMMENT ON FUNCTION wh.resume_feed IS 'load a feed again, from where it had got';
+REVOKE ALL ON FUNCTION wh.resume_feed FROM PUBLIC;

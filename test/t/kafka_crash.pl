@@ -1,0 +1,135 @@
+# Messages are produced while the server is killed, the broker restarted and the worker ended at
+# random moments. In the end every message is staged, and in the fact, exactly once.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(usleep time);
+
+my $messages = $ENV{MESSAGES} // 200_000;
+my $kills = $ENV{KILLS} // 10;
+my $seed = $ENV{SEED} // int(time());
+my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
+srand($seed);
+note "SEED=$seed";
+
+sub broker
+{
+	open(my $request, '>', $ENV{WH_KAFKA_REQUESTS}) or die $!;
+	print $request "@_\n";
+	close $request;
+	open(my $answer, '<', $ENV{WH_KAFKA_ANSWERS}) or die $!;
+	my $status = <$answer>;
+	close $answer;
+	die "kafka-ctl @_ failed" if $status != 0;
+}
+
+sub start_again
+{
+	my $node = shift;
+	# what a killed postmaster leaves behind needs a moment to notice
+	for (1 .. 600)
+	{
+		return if $node->start(fail_ok => 1);
+		$node->{_pid} = undef;	# start reads it from the file of the server that was killed
+		usleep(100_000);
+	}
+	die 'the server does not start again';
+}
+
+system($tool, 'topic', 'crash', 4) == 0 or die;
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', qq{
+shared_preload_libraries = 'widgets_wh'
+widgets_wh.databases = 'wh'
+widgets_wh.batch_rows = 3000
+widgets_wh.batch_interval = '50ms'
+widgets_wh.publish_interval = '300ms'
+shared_buffers = '64MB'
+log_statement = none
+max_connections = 20
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE wh');
+$node->safe_psql('wh', qq{
+CREATE EXTENSION widgets_wh;
+CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_BOOTSTRAP}');
+CREATE FOREIGN TABLE src (id int, amount numeric, part int OPTIONS (metadata 'partition'), off bigint OPTIONS (metadata 'offset'))
+  SERVER shop OPTIONS (topic 'crash');
+SELECT wh.create_feed('event', 'src', 'append');
+SELECT wh.create_feed('state', 'src', 'upsert', '{id}');
+SELECT wh.create_fact('sale', 'SELECT id, amount, effective_from AS at FROM staging.event', '{id}', 'at', '{}', mode => 'append');
+});
+$node->restart;
+
+my $producer = fork() // die;
+if ($producer == 0)
+{
+	open(my $out, '|-', $tool, 'produce', 'crash') or die $!;
+	$out->autoflush(1);
+	for my $i (1 .. $messages)
+	{
+		print $out "$i\t{\"id\":$i,\"amount\":1.5}\n";
+		usleep(3_000) if $i % 50 == 0;
+	}
+	close $out or POSIX::_exit(1);
+	POSIX::_exit(0);
+}
+
+my $started = time();
+for my $kill (1 .. $kills)
+{
+	usleep(200_000 + int(rand(1_500_000)));
+	broker($kill % 2 ? 'kill' : 'stop') if $kill == 3 || $kill == 7;
+	$node->kill9;
+	broker('start') if $kill == 3 || $kill == 7;
+	start_again($node);
+}
+for (1 .. 2)
+{
+	usleep(int(rand(500_000)));
+	$node->poll_query_until('wh', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}) or die;
+	is($node->safe_psql('wh', q{SELECT bool_and(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}), 't', 'the worker is terminated');
+}
+waitpid($producer, 0);
+is($?, 0, 'every message is sent');
+ok($node->poll_query_until('wh', "SELECT (SELECT count(*) FROM staging.event) >= $messages AND (SELECT count(*) FROM staging.state) >= $messages AND (SELECT count(*) FROM mart.sale) >= $messages"),
+	"everything arrives ($kills kills)");
+note sprintf('%.0f s', time() - $started);
+is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id), min(id), max(id) FROM staging.event'), "$messages|$messages|1|$messages", 'events: none missing, none twice');
+is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.state_history'), "$messages|$messages", 'states: none missing, none twice');
+is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id), sum(amount) = 1.5 * count(*) FROM mart.sale'), "$messages|$messages|t", 'the fact has every message once');
+is($node->safe_psql('wh', q{
+SELECT count(*) FROM (SELECT part, off FROM src EXCEPT ALL SELECT part, off FROM staging.event) missing}), '0', 'every message of the topic is staged');
+is($node->safe_psql('wh', q{
+SELECT count(*) FROM wh.kafka_offset o WHERE next_offset <> (SELECT max(off) + 1 FROM staging.event WHERE part = o.partition) OR lag <> 0}), '0', 'offsets are right');
+is($node->safe_psql('wh', 'SELECT count(*) FROM wh.error_event'), '0', 'no error event');
+is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded}), '0', 'counts reconcile');
+is($node->safe_psql('wh', q{SELECT coalesce(sum(rows_read), 0) FROM wh.batch_step s JOIN wh.batch b USING (batch_id) WHERE b.kind = 'ingest' AND b.state = 'succeeded' AND s.object = 'staging.event'}), $messages, 'the log has read every message once');
+$node->poll_query_until('wh', q{SELECT count(*) = 0 FROM wh.batch WHERE state = 'running'});
+is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch WHERE state = 'running'}), '0', 'no batch is left running');
+is($node->safe_psql('wh', 'SELECT count(*) FROM wh.check()'), '0', 'wh.check() finds nothing');
+
+# A standby that is promoted goes on from the right offset.
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+open(my $out, '|-', $tool, 'produce', 'crash') or die $!;
+for my $i ($messages + 1 .. $messages + 20_000)
+{
+	print $out "$i\t{\"id\":$i,\"amount\":1.5}\n";
+}
+close $out;
+$node->poll_query_until('wh', "SELECT count(*) > $messages FROM staging.event");
+$node->kill9;
+is($standby->safe_psql('wh', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}), '0', 'a standby has no worker');
+$standby->promote;
+$messages += 20_000;
+ok($standby->poll_query_until('wh', "SELECT count(*) >= $messages FROM staging.event"), 'the promoted standby goes on');
+is($standby->safe_psql('wh', 'SELECT count(*), count(DISTINCT id), max(id) FROM staging.event'), "$messages|$messages|$messages", 'none missing, none twice');
+$standby->stop('fast');
+done_testing();
