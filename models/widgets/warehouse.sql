@@ -150,9 +150,9 @@ COMMENT ON FUNCTION widgets_source.squeeze(text) IS 'without spaces at the ends 
 
 CREATE FUNCTION widgets_source.clean(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN value ~ '^\s*[[:lower:]]' OR (value = upper(value) AND value ~ '[[:alpha:]]')
+RETURN CASE WHEN value ~ '^[^[:alpha:]]*[[:lower:]]' OR (value = upper(value) AND value ~ '[[:alpha:]]')
             THEN initcap(widgets_source.squeeze(value)) ELSE widgets_source.squeeze(value) END;
-COMMENT ON FUNCTION widgets_source.clean(text) IS 'a name without spare spaces; one in all capitals, or that starts small, gets its capitals back';
+COMMENT ON FUNCTION widgets_source.clean(text) IS 'a name without spare spaces; one in all capitals, or whose first letter is small, gets its capitals back';
 
 CREATE FUNCTION widgets_source.valid_date(year int, month int, day int) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -223,20 +223,22 @@ COMMENT ON FUNCTION widgets_source.age_cohort(date) IS 'the decade of birth: unl
 
 DO $$
 DECLARE
-    -- Rows of ecommerce.outbox are numbered; Kafka needs no watermark.
-    numbered text := CASE WHEN to_regclass('widgets_source.outbox') IS NOT NULL THEN 'outbox_id' END;
+    -- Rows of ecommerce.outbox have numbers, which say how far it was read and are not kept.
+    is_outbox boolean := to_regclass('widgets_source.outbox') IS NOT NULL;
+    numbered text := CASE WHEN is_outbox THEN 'outbox_id' END;
+    hidden jsonb := CASE WHEN is_outbox THEN '{"outbox_id": null}' ELSE '{}' END;
 BEGIN
     PERFORM wh.create_feed('widgets_staging.customer', 'widgets_source.customer', 'upsert', '{customer_id}',
         sequence_by => 'customer_updated_at', watermark => numbered,
-        redact => '{"customer_password": null, "customer_credit_card_number": "right(customer_credit_card_number, 4)"}');
+        redact => hidden || '{"customer_password": null, "customer_credit_card_number": "right(customer_credit_card_number, 4)"}');
     PERFORM wh.create_feed('widgets_staging.customer_address', 'widgets_source.customer_address', 'upsert', '{customer_address_id}',
-        sequence_by => 'updated_at', watermark => numbered);
+        sequence_by => 'updated_at', watermark => numbered, redact => hidden);
     PERFORM wh.create_feed('widgets_staging.loyalty_number', 'widgets_source.loyalty_number', 'upsert', '{loyalty_number}',
-        sequence_by => 'updated_at', watermark => numbered);
+        sequence_by => 'updated_at', watermark => numbered, redact => hidden);
     PERFORM wh.create_feed('widgets_staging.customer_order', 'widgets_source.customer_order', 'upsert', '{order_id}',
-        sequence_by => 'updated_at', watermark => numbered);
+        sequence_by => 'updated_at', watermark => numbered, redact => hidden);
     PERFORM wh.create_feed('widgets_staging.order_line_item', 'widgets_source.order_line_item', 'upsert', '{order_line_item_id}',
-        sequence_by => 'updated_at', watermark => numbered);
+        sequence_by => 'updated_at', watermark => numbered, redact => hidden);
 END $$;
 
 SELECT wh.create_feed('widgets_staging.product', 'widgets_source.product', 'upsert', '{product_id}', sequence_by => 'updated_at');
