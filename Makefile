@@ -1,6 +1,6 @@
 # widgets_wh: a star-schema warehouse inside PostgreSQL.
 #
-#   make demo     set up this machine and run the main job on real data
+#   make demo     set up this machine and run the main job on a simulated company
 #   make check    set up this machine and run every test
 #   make          build the extension (needs PostgreSQL's server headers)
 #   make install  install it into the PostgreSQL that pg_config names

@@ -61,7 +61,7 @@ BEGIN
              FROM jsonb_each_text(options -> 'operations') WHERE key IN ('user', 'password', 'password_required'));
 
     IF options ->> 'bootstrap_servers' IS NOT NULL THEN
-        EXECUTE format('CREATE SERVER widgets_ecommerce FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers %L)',
+        EXECUTE format('CREATE SERVER widgets_topics FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers %L)',
                        options ->> 'bootstrap_servers');
     ELSE
         CREATE FOREIGN TABLE widgets_source.outbox (outbox_id bigint, topic text, message jsonb)
@@ -87,7 +87,7 @@ BEGIN
         e(topic, relation, key, columns)
     LOOP
         IF options ->> 'bootstrap_servers' IS NOT NULL THEN
-            EXECUTE format('CREATE FOREIGN TABLE widgets_source.%I (%s) SERVER widgets_ecommerce
+            EXECUTE format('CREATE FOREIGN TABLE widgets_source.%I (%s) SERVER widgets_topics
                             OPTIONS (topic %L, format ''json'', key_column %L)',
                 entity.relation, entity.columns, (options ->> 'topic_prefix') || entity.topic, entity.key);
         ELSE
