@@ -129,7 +129,7 @@ wh_dimension_check_columns(const WhDimensionArgs *args, TupleDesc columns)
 	check_scd(args, columns);
 }
 
-/* Make the table and its indexes. */
+/* Make the table.  Its unique index on the natural key is made after the first load. */
 static Oid
 create_table(const WhDimensionArgs *args, TupleDesc columns)
 {
@@ -166,13 +166,6 @@ create_table(const WhDimensionArgs *args, TupleDesc columns)
 	appendStringInfoString(&sql, "effective_from timestamptz NOT NULL, effective_to timestamptz NOT NULL,"
 						   " is_current boolean NOT NULL, is_inferred boolean NOT NULL, batch_id bigint)"
 						   " WITH (fillfactor = 90)");
-	wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
-
-	resetStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE UNIQUE INDEX ON %s (", args->name.qualified);
-	for (int k = 0; k < args->nkeys; k++)
-		appendStringInfo(&sql, "%s, ", quote_identifier(args->keys[k]));
-	appendStringInfoString(&sql, "effective_from)");
 	wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
 	return get_relname_relid(args->name.name, get_namespace_oid(args->name.schema, false));
 }

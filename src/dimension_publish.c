@@ -407,6 +407,21 @@ open_changes(WhPublish *publish, DimensionPass *pass)
 	pass->splice.changes = changes;
 }
 
+/* Make the index of a dimension that nothing was loaded into yet: facts look members up. */
+static void
+index_empty(const WhDimension *d)
+{
+	WhSurroundings saved;
+
+	if (OidIsValid(wh_dimension_index(d)))
+		return;
+	SPI_connect();
+	wh_definition_enter(d->relid, &saved);
+	wh_dimension_ensure_index(d);
+	wh_definition_leave(&saved);
+	SPI_finish();
+}
+
 /*
  * Publish one dimension.  Gives false, and does nothing, when none of its
  * inputs changed; else fills counts.  The dimension's struct and its changes
@@ -431,7 +446,10 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	inputs = wh_catalog_inputs(dimension_id);
 	changed = wh_inputs_changed(inputs, d->relid, &whole);
 	if (changed == NIL && !whole)
+	{
+		index_empty(d);
 		return false;
+	}
 	/* what is read below is not older than the positions just taken */
 	wh_snapshot_advance();
 
@@ -452,6 +470,7 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	counts->rows_updated = pass.splice.writer->updated;
 	counts->rows_deleted = pass.splice.writer->deleted;
 	wh_bulk_close(pass.splice.writer);
+	wh_dimension_ensure_index(d);
 	wh_snapshot_advance();
 	wh_definition_leave(&saved);
 	SPI_finish();

@@ -314,34 +314,17 @@ wh_lookup_expect(WhLookup *lookup, double nrows)
 static void
 open_index(WhLookup *lookup)
 {
-	List	   *indexes;
-	ListCell   *lc;
 	WhDimension *d = lookup->dimension;
+	Oid			index = wh_dimension_index(d);
 
-	lookup->rel = table_open(d->relid, AccessShareLock);
-	indexes = RelationGetIndexList(lookup->rel);
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		fits = index->rd_index->indisunique && index->rd_index->indisvalid &&
-			index->rd_index->indnkeyatts == d->nkey + 1 &&
-			index->rd_index->indkey.values[d->nkey] == d->effective_from;
-
-		for (int i = 0; i < d->nkey && fits; i++)
-			fits = index->rd_index->indkey.values[i] == d->key[i];
-		if (fits)
-		{
-			lookup->index = index;
-			break;
-		}
-		index_close(index, AccessShareLock);
-	}
-	if (lookup->index == NULL)
+	if (!OidIsValid(index))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("dimension \"%s\" has lost its unique index on the natural key and effective_from",
 						d->name),
 				 errhint("Create it again.")));
+	lookup->rel = table_open(d->relid, AccessShareLock);
+	lookup->index = index_open(index, AccessShareLock);
 	lookup->slot = table_slot_create(lookup->rel, NULL);
 }
 

@@ -119,8 +119,8 @@ wh_splice_writer(WhIngest *ing)
 		MemoryContext old = MemoryContextSwitchTo(ing->context);
 
 		ing->writer = wh_bulk_open(wh_feed_table(ing->feed), true);
-		/* without a key, nothing is looked up while rows come in */
-		if (ing->nkeys == 0)
+		/* only snapshots look up what the same run wrote */
+		if (ing->feed->load != WH_LOAD_SNAPSHOT)
 			wh_bulk_defer_indexes(ing->writer);
 		MemoryContextSwitchTo(old);
 	}
