@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "settings.h"
@@ -57,14 +58,16 @@ wh_settings_init(void)
 							 PGC_USERSET,
 							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
-	DefineCustomStringVariable(WH_SETTING_PREFIX ".databases",
-							   "Databases that get a background worker, separated by commas.",
-							   "Needs widgets_wh in shared_preload_libraries.",
-							   &wh_databases,
-							   "",
-							   PGC_POSTMASTER,
-							   GUC_LIST_INPUT,
-							   NULL, NULL, NULL);
+	/* a parameter of the postmaster cannot be made in a backend, which needs it not */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomStringVariable(WH_SETTING_PREFIX ".databases",
+								   "Databases that get a background worker, separated by commas.",
+								   "Needs widgets_wh in shared_preload_libraries.",
+								   &wh_databases,
+								   "",
+								   PGC_POSTMASTER,
+								   GUC_LIST_INPUT,
+								   NULL, NULL, NULL);
 	DefineCustomStringVariable(WH_SETTING_PREFIX ".model_options",
 							   "Options that a model's script reads, as JSON.",
 							   "Set by wh.create_model; to be set by hand where psql runs a script.",
