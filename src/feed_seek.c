@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -151,7 +152,6 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 	wh_kafka_source_close(source);
 
 	SPI_connect();
-	/* what another run has stored before we got the lock must be seen */
 	for (int i = 0; i < count; i++)
 	{
 		char	   *unit = psprintf("%s/%d", topic, i);
@@ -174,5 +174,7 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 		store_offset(feed, unit, topic, &partitions[i], places[i].offset);
 	}
 	SPI_finish();
+	/* tells the worker, when this commits, to start anew from what is stored */
+	CacheInvalidateRelcacheByRelid(feed->source);
 	PG_RETURN_VOID();
 }

@@ -233,7 +233,10 @@ ingest(WhIngest *ing)
 	memset(ing->isnull, true, sizeof(bool) * (ing->desc->natts + 3));
 
 	wh_ingest_pipe_open(ing);
-	wh_ingest_read_source(ing);
+	if (ing->is_retry)
+		wh_ingest_retry_events(ing);
+	else
+		wh_ingest_read_source(ing);
 	if (ing->feed->load != WH_LOAD_SNAPSHOT)
 		wh_splice_finish(ing);
 	if (ing->writer)
@@ -265,20 +268,9 @@ ingest(WhIngest *ing)
 			 (long long) counts->rows_superseded);
 }
 
-/*
- * Load what is new in a feed's source.  The caller has written the batch's row
- * and takes back everything when this throws.  Waits for the feed's lock; who
- * must not wait calls wh_feed_lock first.
- */
-void
-wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result)
-{
-	wh_ingest_batch(feed_id, batch_id, NULL, result);
-}
-
-/* The same, from a topic that stays open, within its bounds; stream may be NULL. */
-void
-wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result)
+/* Load from a feed's source, or retry its error events; see wh_ingest_feed. */
+static void
+ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry, WhIngestResult *result)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh ingest",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -308,6 +300,7 @@ wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestR
 	ing->batch_start = batch_start(batch_id);
 	ing->result = result;
 	ing->stream = stream;
+	ing->is_retry = is_retry;
 
 	GetUserIdAndSecContext(&user, &sec);
 	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
@@ -317,4 +310,29 @@ wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestR
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/*
+ * Load what is new in a feed's source.  The caller has written the batch's row
+ * and takes back everything when this throws.  Waits for the feed's lock; who
+ * must not wait calls wh_feed_lock first.
+ */
+void
+wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result)
+{
+	ingest_feed(feed_id, batch_id, NULL, false, result);
+}
+
+/* The same, from a topic that stays open, within the bounds of a batch. */
+void
+wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result)
+{
+	ingest_feed(feed_id, batch_id, stream, false, result);
+}
+
+/* The same, from the feed's error events instead of its source. */
+void
+wh_ingest_retry(int64 feed_id, int64 batch_id, WhIngestResult *result)
+{
+	ingest_feed(feed_id, batch_id, NULL, true, result);
 }

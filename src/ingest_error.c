@@ -316,7 +316,7 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 			if (ing->feed->redact != NIL)
 				row->errors = lappend(row->errors, &raw_withheld);
 		}
-		else
+		else if (!row->source.tombstone)
 			record.raw = make_bytea(json, strlen(json));
 	}
 	write_event(ing, &record, row->errors);

@@ -72,6 +72,7 @@ typedef struct WhIngest
 	TimestampTz batch_start;
 	WhIngestResult *result;
 	WhIngestStream *stream;		/* of the worker; NULL = read up to the ends of now */
+	bool		is_retry;		/* of error events, instead of reading the source */
 	MemoryContext context;		/* lives as long as the ingest */
 
 	Relation	source;
@@ -161,6 +162,9 @@ extern void wh_ingest_read_source(WhIngest *ing);
 extern void wh_ingest_read_relation(WhIngest *ing);
 extern void wh_ingest_read_files(WhIngest *ing);
 extern void wh_ingest_read_topic(WhIngest *ing);
+
+/* ingest_retry.c */
+extern void wh_ingest_retry_events(WhIngest *ing);
 
 /* splice_keyed.c: sorts records by key, puts them beside what is staged */
 extern void wh_splice_put(WhIngest *ing, WhIngestRow *row);

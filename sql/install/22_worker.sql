@@ -64,3 +64,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$SELECT wh.alter_feed(feed, is_paused => false)$$;
 COMMENT ON FUNCTION wh.resume_feed IS 'load a feed again, from where it had got';
 REVOKE ALL ON FUNCTION wh.resume_feed FROM PUBLIC;
+
+CREATE FUNCTION wh.retry_error_events(feed text)
+RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wh_retry_error_events';
+COMMENT ON FUNCTION wh.retry_error_events IS 'try the messages of a Kafka feed''s error events again; gives how many have no error any more';
+REVOKE ALL ON FUNCTION wh.retry_error_events FROM PUBLIC;

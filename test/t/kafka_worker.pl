@@ -1,0 +1,147 @@
+# The background worker: what changes while it runs, feeds that fail beside others, its states.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
+
+sub tool { system($tool, @_) == 0 or die "kafka_tool @_"; return; }
+
+sub broker
+{
+	open(my $request, '>', $ENV{WH_KAFKA_REQUESTS}) or die $!;
+	print $request "@_\n";
+	close $request;
+	open(my $answer, '<', $ENV{WH_KAFKA_ANSWERS}) or die $!;
+	my $status = <$answer>;
+	close $answer;
+	die "kafka-ctl @_ failed" if $status != 0;
+	return;
+}
+
+# Produce messages with these ids; where is a list of more arguments.
+sub produce
+{
+	my ($topic, $ids, @where) = @_;
+	open(my $out, '|-', $tool, 'produce', $topic, @where) or die $!;
+	print $out "$_\t{\"id\":$_}\n" for @$ids;
+	close $out or die "produce failed";
+	return;
+}
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', qq{
+shared_preload_libraries = 'widgets_wh'
+widgets_wh.databases = 'wh, other'
+widgets_wh.batch_interval = '50ms'
+widgets_wh.publish_interval = '200ms'
+shared_buffers = '64MB'
+log_statement = none
+max_connections = 20
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE wh');
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->restart;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker' AND state = 'idle'}),
+	'a worker waits in each database, without the extension');
+
+tool('topic', $_, 2) for qw(first second gap);
+produce($_, [ 1 .. 10 ]) for qw(first second gap);
+$node->safe_psql('wh', qq{
+CREATE EXTENSION widgets_wh;
+CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_BOOTSTRAP}');
+CREATE FOREIGN TABLE first (id int) SERVER shop OPTIONS (topic 'first');
+CREATE FOREIGN TABLE second (id int) SERVER shop OPTIONS (topic 'second');
+CREATE FOREIGN TABLE gap (id int) SERVER shop OPTIONS (topic 'gap');
+CREATE FOREIGN TABLE missing (id int) SERVER shop OPTIONS (topic 'missing');
+SELECT wh.create_feed('missing', 'missing', 'append');
+SELECT wh.create_feed('first', 'first', 'append');
+SELECT wh.create_feed('second', 'second', 'upsert', '{id}');
+SELECT wh.create_feed('gap', 'gap', 'append');
+});
+
+sub staged
+{
+	my ($feed, $count, $name) = @_;
+	return ok($node->poll_query_until('wh', "SELECT count(*) = $count AND count(DISTINCT id) = $count FROM staging.$feed"), $name);
+}
+sub becomes
+{
+	my ($feed, $condition, $name) = @_;
+	return ok($node->poll_query_until('wh', "SELECT $condition FROM wh.status WHERE object = 'staging.$feed'"), $name);
+}
+
+staged($_, 10, "feed $_ is loaded once the extension is there") for qw(first second gap);
+becomes('missing', q{state = 'retrying' AND last_error LIKE '%missing%' AND next_retry_at IS NOT NULL}, 'a topic that is missing is a state, and does not stop the others');
+tool('topic', 'missing', 1);
+produce('missing', [ 1 .. 5 ]);
+staged('missing', 5, 'and is tried again');
+becomes('missing', q{state = 'ready'}, 'and then is well');
+
+$node->safe_psql('wh', q{SELECT wh.pause_feed('first')});
+# the worker may be in a batch; the next ones see it
+$node->poll_query_until('wh', q{SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'});
+sleep 2;    # nothing shows that a paused feed does nothing
+produce($_, [ 11 .. 20 ]) for qw(first second);
+staged('second', 20, 'another feed goes on');
+is($node->safe_psql('wh', 'SELECT count(*) FROM staging.first'), '10', 'a paused feed does not');
+$node->safe_psql('wh', q{SELECT wh.resume_feed('first')});
+staged('first', 20, 'a resumed feed does');
+
+tool('partitions', 'first', 3);
+produce('first', [ 21 .. 30 ], 'p=2');
+staged('first', 30, 'a partition that is added is read');
+
+$node->safe_psql('wh', q{SELECT wh.pause_feed('gap')});
+sleep 2;
+produce('gap', [ 11 .. 20 ], 'p=0');
+my $end = $node->safe_psql('wh', q{SELECT next_offset + 4 FROM wh.kafka_offset WHERE feed = 'staging.gap' AND partition = 0});
+tool('truncate', 'gap', 0, $end);
+$node->safe_psql('wh', q{SELECT wh.resume_feed('gap')});
+becomes('gap', q{state = 'retrying' AND last_error LIKE '%not retained any more%'}, 'messages that are gone stop a feed');
+$node->safe_psql('wh', q{SELECT wh.alter_feed('gap', on_lost_messages => 'continue')});
+staged('gap', 16, 'or are left out');
+is($node->safe_psql('wh', q{SELECT count(*), min("partition") FROM wh.error_event WHERE feed = 'staging.gap'}), '1|0', 'and are an error event');
+
+$node->safe_psql('wh', q{SELECT wh.seek_feed('second', 'earliest')});
+ok($node->poll_query_until('wh', q{SELECT sum(rows_repeated) = 20 FROM wh.batch_step WHERE object = 'staging.second'}), 'a seek is noticed, and repeats nothing');
+
+tool('delete-topic', 'second');
+tool('topic', 'second', 2);
+produce('second', [ 101 .. 103 ]);
+staged('second', 23, 'a topic made anew is read from its start');
+
+broker('kill');
+ok($node->poll_query_until('wh', q{SELECT bool_and(state IN ('disconnected', 'retrying')) FROM wh.status WHERE kind = 'feed'}), 'a broker that is down is a state');
+broker('start');
+produce('first', [ 31 .. 40 ]);
+staged('first', 40, 'it is back');
+
+# committed and aborted transactions: all rows of the first ones, and no lag is left
+produce('first', [ 41 .. 50 ], 'p=0', 'commit');
+produce('first', [ 901 .. 910 ], 'p=0', 'abort');
+staged('first', 50, 'messages of aborted transactions are left out');
+tool('watermarks', 'first');
+ok($node->poll_query_until('wh', q{SELECT sum(lag) = 0 AND sum(next_offset) >= 62 FROM wh.kafka_offset WHERE feed = 'staging.first'}), 'and no lag is left');
+
+# a run beside the worker
+produce('first', [ 51 .. 5000 ]);
+$node->psql('wh', 'CALL wh.run()') for 1 .. 10;
+staged('first', 5000, 'two consumers of one feed stage everything once');
+
+$node->append_conf('postgresql.conf', "widgets_wh.batch_rows = 7\n");
+$node->reload;
+produce('first', [ 5001 .. 5100 ]);
+staged('first', 5100, 'with another batch_rows');
+cmp_ok($node->safe_psql('wh', q{SELECT max(rows_read) FROM wh.batch_step s JOIN wh.batch b USING (batch_id) WHERE b.started_at > now() - interval '5 s' AND s.object = 'staging.first' AND b.batch_id > (SELECT max(batch_id) - 10 FROM wh.batch)}), '<=', 7,
+	'batches are bounded by it');
+is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded}), '0', 'counts reconcile');
+my $start = time();
+$node->stop('fast');
+cmp_ok(time() - $start, '<', 5, 'it stops at once');
+done_testing();
