@@ -215,6 +215,12 @@ RETURN CASE WHEN born BETWEEN '1900-01-01' AND '2029-12-31' THEN
     ELSE 'Unknown' END;
 COMMENT ON FUNCTION widgets_source.age_cohort(date) IS 'the decade of birth: unlike an age it does not change with the calendar';
 
+CREATE FUNCTION widgets_source.inactive_since(times timestamp[], is_active boolean[]) RETURNS timestamp
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT min(i.t) FROM unnest(times, is_active) i(t, a)
+        WHERE NOT i.a AND i.t > coalesce((SELECT max(l.t) FROM unnest(times, is_active) l(t, a) WHERE l.a), '-infinity'));
+COMMENT ON FUNCTION widgets_source.inactive_since(timestamp[], boolean[]) IS 'the first time of being inactive after the last one of being active';
+
 
 -- Feeds ------------------------------------------------------------------------------
 -- Each system is read on its own: when one fails, the others are staged all the same, and
@@ -231,6 +237,13 @@ BEGIN
     PERFORM wh.create_feed('widgets_staging.customer', 'widgets_source.customer', 'upsert', '{customer_id}',
         sequence_by => 'customer_updated_at', watermark => numbered,
         redact => hidden || '{"customer_password": null, "customer_credit_card_number": "right(customer_credit_card_number, 4)"}');
+    -- When a customer left is not in the record, only that he has: so each record counts as an
+    -- event, too, of which nothing else is kept.
+    PERFORM wh.create_feed('widgets_staging.customer_status', 'widgets_source.customer', 'append', '{customer_id,customer_updated_at}',
+        sequence_by => 'customer_updated_at', watermark => numbered,
+        redact => (SELECT jsonb_object_agg(attname, NULL) FROM pg_attribute
+                   WHERE attrelid = 'widgets_source.customer'::regclass AND attnum > 0 AND NOT attisdropped
+                     AND attname NOT IN ('customer_id', 'customer_is_active', 'customer_updated_at')));
     PERFORM wh.create_feed('widgets_staging.customer_address', 'widgets_source.customer_address', 'upsert', '{customer_address_id}',
         sequence_by => 'updated_at', watermark => numbered, redact => hidden);
     PERFORM wh.create_feed('widgets_staging.loyalty_number', 'widgets_source.loyalty_number', 'upsert', '{loyalty_number}',
@@ -311,7 +324,7 @@ SELECT wh.create_dimension('widgets.customer', $$
         c.customer_is_preferred AS is_preferred,
         c.customer_is_active AS is_active,
         c.customer_inserted_at::date AS activation_date,
-        CASE WHEN NOT c.customer_is_active THEN c.customer_updated_at::date END AS deactivation_date,
+        CASE WHEN NOT c.customer_is_active THEN e.inactive_since::date END AS deactivation_date,
         c.customer_credit_card_number AS card_last_four,
         CASE WHEN b.customer_id IS NULL THEN 'N/A' ELSE widgets_source.place(b.part[1]) END AS billing_name,
         CASE WHEN b.customer_id IS NULL THEN 'N/A' ELSE widgets_source.place(b.part[2]) END AS billing_street,
@@ -325,6 +338,10 @@ SELECT wh.create_dimension('widgets.customer', $$
         CASE WHEN s.customer_id IS NULL THEN 'N/A' ELSE widgets_source.zip(s.part[5]) END AS shipping_zip
     FROM widgets_staging.customer c
     LEFT JOIN widgets_staging.loyalty_number l ON l.loyalty_number = c.customer_loyalty_number
+    LEFT JOIN (
+        SELECT customer_id, widgets_source.inactive_since(array_agg(customer_updated_at), array_agg(customer_is_active)) AS inactive_since
+        FROM widgets_staging.customer_status
+        GROUP BY customer_id) e ON e.customer_id = c.customer_id
     LEFT JOIN (
         SELECT DISTINCT ON (customer_id) customer_id, widgets_source.parse_address(customer_address) AS part
         FROM widgets_staging.customer_address

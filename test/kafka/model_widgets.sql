@@ -24,7 +24,7 @@ CREATE TEMP TABLE change AS SELECT * FROM dblink('ops', 'SELECT change_id, day, 
 SELECT cmp_ok(count(*), '>', 12000::bigint, 'there are changes to compare with') FROM change;
 \ir ../lib/widgets_oracle.sql
 SELECT pg_temp.compare('through topics of three partitions');
-SELECT is((SELECT sum(rows_read)::bigint FROM wh.batch_step WHERE object LIKE '%customer%' OR object LIKE '%order%' OR object LIKE '%loyalty%'),
+SELECT is((SELECT sum(rows_read)::bigint FROM wh.batch_step WHERE object LIKE '%customer' OR object LIKE '%address' OR object LIKE '%order%' OR object LIKE '%loyalty%'),
     (SELECT n FROM dblink('ops', 'SELECT sum(inserted + updated + duplicates)::bigint FROM operations.exposed WHERE system = ''ecommerce''') x(n bigint)), 'each message is read once');
 SELECT dblink_disconnect('ops') \gset
 DROP VIEW pg_temp.actual_sales, pg_temp.actual_dimension;

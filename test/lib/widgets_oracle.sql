@@ -47,7 +47,9 @@ SELECT 'customer', p.key, p.t, jsonb_build_object(
     'loyalty_number', c -> 'customer_loyalty_number', 'loyalty_tier', coalesce(initcap(pg_temp.at('loyalty_number', (c ->> 'customer_loyalty_number')::bigint, p.t) ->> 'tier'), 'N/A'),
     'is_preferred', c -> 'customer_is_preferred', 'is_active', c -> 'customer_is_active',
     'activation_date', left(c ->> 'customer_inserted_at', 10),
-    'deactivation_date', CASE WHEN c -> 'customer_is_active' = 'false' THEN left(c ->> 'customer_updated_at', 10) END,
+    'deactivation_date', CASE WHEN c -> 'customer_is_active' = 'false' THEN (SELECT min(i.event_time)::date FROM logged i
+        WHERE (i.entity, i.key) = ('customer', p.key) AND i.event_time <= p.t AND NOT EXISTS (SELECT FROM logged a
+            WHERE (a.entity, a.key) = ('customer', p.key) AND a.event_time BETWEEN i.event_time AND p.t AND a.r -> 'customer_is_active' = 'true')) END,
     'card_last_four', right(c ->> 'customer_credit_card_number', 4),
     'billing_name', b[1], 'billing_street', b[2], 'billing_city', b[3], 'billing_state', b[4], 'billing_zip', b[5],
     'shipping_name', s[1], 'shipping_street', s[2], 'shipping_city', s[3], 'shipping_state', s[4], 'shipping_zip', s[5])

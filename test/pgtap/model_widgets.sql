@@ -37,6 +37,9 @@ SELECT is(array_agg(widgets_source.sex(v) ORDER BY n), '{Female,Female,Male,Unkn
 SELECT is(array_agg(widgets_source.age_cohort(v::date) ORDER BY n), '{Born 1980-1989,Born 2000-2009,Unknown,Unknown}', 'age cohorts') FROM (VALUES (1, '1989-12-31'), (2, '2000-01-01'), (3, '1800-01-01'), (4, NULL)) t(n, v);
 SELECT is(array[widgets_source.state(' ny'), widgets_source.state('New York'), widgets_source.zip('10001 '), widgets_source.zip(NULL)], '{NY,Unknown,10001,Unknown}', 'states and ZIP codes');
 
+SELECT is(widgets_source.inactive_since('{2024-01-01,2024-01-03,2024-01-02,2024-01-04}', '{f,f,t,f}'), '2024-01-03', 'inactive since the first time after the last active one');
+SELECT is(widgets_source.inactive_since('{2024-01-01,2024-01-02}', '{f,t}'), NULL, 'not inactive');
+
 SELECT dblink_exec('ops', 'CALL wh.simulate(1)');
 CALL wh.run();
 SELECT dblink_exec('ops', 'CALL wh.simulate(1)');
@@ -214,7 +217,7 @@ SELECT is_empty($$SELECT entity, col, fault, n, (SELECT n FROM found f WHERE (f.
 SELECT results_eq($$SELECT entity, sum(rows_read) - sum(rereads), sum(staged) FROM (
         SELECT CASE s.object WHEN 'widgets_staging.customer_order' THEN 'order' ELSE replace(s.object, 'widgets_staging.', '') END AS entity,
             s.rows_read, (f.watermark IS NOT NULL AND s.batch_id > min(s.batch_id) OVER (PARTITION BY s.object))::int AS rereads, s.rows_staged AS staged
-        FROM wh.batch_step s JOIN wh.feed f ON f.feed_id = s.object_id WHERE s.object NOT LIKE '%store%' AND s.object NOT LIKE '%web_shop') s
+        FROM wh.batch_step s JOIN wh.feed f ON f.feed_id = s.object_id WHERE s.object NOT LIKE '%store%' AND s.object NOT LIKE '%status' AND s.object NOT LIKE '%web_shop') s
     GROUP BY 1 ORDER BY 1$$,
   $$SELECT entity, sum(handed_out), sum(n) FROM (
         SELECT entity, handed_out, n FROM dblink('ops', 'SELECT entity, sum(inserted + updated + duplicates), sum(inserted + updated) FROM operations.exposed WHERE system <> ''in_store'' GROUP BY 1') e(entity text, handed_out numeric, n numeric)
