@@ -151,6 +151,8 @@ wh_worker_feeds_list(List *feeds)
 			feed->rate_since = GetCurrentTimestamp();
 			feeds = lappend(feeds, feed);
 		}
+		if (feed->source != DatumGetObjectId(listing.rows[i].values[1]))
+			wh_ingest_stream_close(&feed->stream);	/* another feed with that id */
 		feed->source = DatumGetObjectId(listing.rows[i].values[1]);
 		feed->is_paused = DatumGetBool(listing.rows[i].values[3]);
 		feed->is_listed = true;
@@ -215,6 +217,12 @@ write_state(void *arg)
 		Async_Notify("wh_alert", psprintf("%.200s: %.2000s", feed->name, state->message));
 }
 
+static void
+forget_batch(void *arg)
+{
+	wh_batch_forget(*(int64 *) arg);
+}
+
 /* Close the source, log the failure, and say when to try again. */
 static void
 fail(WhWorkerFeed *feed, const ErrorData *error, int64 batch_id)
@@ -223,6 +231,14 @@ fail(WhWorkerFeed *feed, const ErrorData *error, int64 batch_id)
 	int			shift = Min(feed->failures, 10);
 
 	wh_ingest_stream_close(&feed->stream);
+	if (batch_id > 0 && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+						 error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE))
+	{
+		/* another run was faster: no failure of the feed */
+		feed->next_batch = later(GetCurrentTimestamp(), LOCKED_MS);
+		wh_worker_try("forget a batch", forget_batch, &batch_id, NULL);
+		return;
+	}
 	feed->failures++;
 	feed->next_batch = later(GetCurrentTimestamp(), Min(FIRST_BACKOFF_MS << shift, LAST_BACKOFF_MS));
 	state.next_retry = feed->next_batch;
