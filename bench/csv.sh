@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# bench/csv.sh: staging a CSV file through an append feed, against COPY of the same file.
+# bench/csv.sh: staging a CSV file through an append feed, against COPY of the same file; then scans,
+# an empty cycle and the cost of changes, by bench/csv_scan.sh, bench/cycle.sh and bench/dimension.sh.
 # Run as: scripts/with-server bench/csv.sh
 #
 #   ROWS    rows of the file (5000000: about 480 MB)
@@ -48,7 +49,11 @@ done
 median=$(printf %s "$ratios" | sort -n | awk '{ r[NR] = $1 } END { print r[int((NR + 1) / 2)] }')
 echo "staging $rows rows ($(($(stat -c %s "$file") / 1000000)) MB) through an append feed: $median times as fast as COPY ... (FORMAT csv, HEADER)"
 
-# A cycle that finds nothing new.
-run -c "SELECT FROM wh.create_feed('bench.staged', 'bench.source', 'append', sequence_by => 'happened')" -c "SELECT FROM wh.ingest('bench.staged')"
-nothing=$(for i in 1 2 3 4 5; do seconds "SELECT wh.ingest('bench.staged')"; echo; done | sort -n | sed -n 3p)
-echo "a run that finds nothing new, with $rows staged rows: $nothing s"
+run -c 'DROP SCHEMA bench CASCADE' -c 'DROP SERVER bench' 2>/dev/null
+rm -f "$file"
+
+# Scans against file_fdw, an empty cycle, and what a change costs by the members of a dimension.
+here=$(dirname "$0")
+"$here/csv_scan.sh" "$rows"
+SIZE=$((rows * 2)) "$here/cycle.sh"
+PARTS=scale "$here/dimension.sh"
