@@ -134,10 +134,26 @@ produce('first', [ 51 .. 5000 ]);
 $node->psql('wh', 'CALL wh.run()') for 1 .. 10;
 staged('first', 5000, 'two consumers of one feed stage everything once');
 
+# while a session has the feed, the worker has fetched the same messages already
+open(my $lines, '>', 'lines') or die $!;
+print $lines "$_\t{\"id\":$_}\n" for 6001 .. 6100;
+close $lines;
+$node->safe_psql('wh', qq{
+BEGIN;
+SELECT wh.ingest('first');
+\\! $tool produce first < lines
+SELECT wh.ingest('first');
+SELECT pg_sleep(1);  -- nothing shows what the worker has fetched
+COMMIT;
+});
+produce('first', [ 6101 .. 6110 ]);
+ok($node->poll_query_until('wh', q{SELECT count(*) = 10 FROM staging.first WHERE id > 6100}), 'the worker goes on after a run of another session');
+is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.first'), '5110|5110', 'and repeats nothing of it');
+
 $node->append_conf('postgresql.conf', "widgets_wh.batch_rows = 7\n");
 $node->reload;
 produce('first', [ 5001 .. 5100 ]);
-staged('first', 5100, 'with another batch_rows');
+staged('first', 5210, 'with another batch_rows');
 cmp_ok($node->safe_psql('wh', q{SELECT max(rows_read) FROM wh.batch_step s JOIN wh.batch b USING (batch_id) WHERE b.started_at > now() - interval '5 s' AND s.object = 'staging.first' AND b.batch_id > (SELECT max(batch_id) - 10 FROM wh.batch)}), '<=', 7,
 	'batches are bounded by it');
 is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded}), '0', 'counts reconcile');
