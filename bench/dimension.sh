@@ -37,12 +37,12 @@ SELECT wh.create_dimension('$1', 'SELECT customer_id, name, email, city, segment
 SQL
 }
 
-# change TABLE KEYS: changes so many keys, spread evenly over the table, in the source, a day later each time.
+# change TABLE KEYS: changes so many keys, spread evenly over the table and over a day, a day later each time.
 day=0
 change() {
   day=$((day + 1))
-  sql -c "UPDATE src.$1 t SET city = 'moved ' || $day, segment = segment + 1, updated_at = timestamptz '2034-01-01' + $day * interval '1 day'
-          FROM (SELECT count(*) / $2 AS step FROM src.$1) s WHERE t.customer_id % s.step = $day % s.step" -c "ANALYZE src.$1"
+  sql -c "UPDATE src.$1 t SET city = 'moved ' || $day, segment = segment + 1, updated_at = timestamptz '2034-01-01' + ($day + t.customer_id / s.keys::float8) * interval '1 day'
+          FROM (SELECT count(*) AS keys, count(*) / $2 AS step FROM src.$1) s WHERE t.customer_id % s.step = $day % s.step" -c "ANALYZE src.$1"
 }
 versions() { sql -c "SELECT count(*) || ' versions, ' || count(*) FILTER (WHERE $2) || ' open' FROM $1"; }
 peer_versions() { versions peer.customer_snapshot 'dbt_valid_to IS NULL'; }

@@ -23,14 +23,15 @@ customers=${MEMBERS:-200000}
 products=$((customers / 10))
 stores=$((customers / 400))
 
-# members NAME KEYS: source, feed and dimension, half of the members with a second version in June 2024.
+# members NAME KEYS: source, feed and dimension, half of the members with a second version by June 2024. Their
+# times differ: a feed reads again what is within watermark_overlap of the last one.
 members() {
   sql <<SQL >/dev/null
 CREATE TABLE src.$1 AS SELECT i AS $1_id, '$1 ' || i AS name, i % 50 AS segment, timestamptz '2023-01-01' AS updated_at FROM generate_series(1, $2) i;
 SELECT wh.create_feed('$1', 'src.$1', 'upsert', key => '{$1_id}', sequence_by => 'updated_at', watermark => 'updated_at');
 SELECT wh.create_dimension('$1', 'SELECT $1_id, name, segment FROM $1', '{$1_id}');
 CALL wh.run();
-UPDATE src.$1 SET segment = segment + 1, updated_at = timestamptz '2024-06-01' WHERE $1_id % 2 = 0;
+UPDATE src.$1 SET segment = segment + 1, updated_at = timestamptz '2024-06-01' - $1_id * interval '1 minute' WHERE $1_id % 2 = 0;
 CALL wh.run();
 SQL
 }
