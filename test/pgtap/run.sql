@@ -176,8 +176,8 @@ SELECT lives_ok('SELECT * FROM wh.status', 'a reader sees the status');
 SELECT throws_ok('CALL wh.run()', '42501', NULL, 'a reader does not run');
 SELECT throws_ok('SELECT raw_record FROM wh.error_event', '42501', NULL, 'a reader does not see raw records');
 RESET ROLE;
-SELECT wh.drop_dimension('own.thing_dim') \g /dev/null
-SELECT wh.drop_feed('own.thing_feed') \g /dev/null
+SELECT lives_ok($$SELECT wh.drop_dimension('own.thing_dim'), wh.drop_feed('own.thing_feed')$$,
+    'a dimension and its feed are dropped by one statement');
 DROP OWNED BY t_operator, t_reader; DROP ROLE t_operator, t_reader;
 
 -- DROP of what the engine owns
