@@ -58,6 +58,8 @@ connect_as(rd_kafka_type_t type, const char *transaction, int quiet)
 	rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, NULL, 0);
 	rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", NULL, 0);
 	rd_kafka_conf_set(conf, "linger.ms", "5", NULL, 0);
+	/* retries while the broker gets ready are no news: only errors are printed */
+	rd_kafka_conf_set(conf, "log_level", "3", NULL, 0);
 	/* a restart of the broker must not repeat messages */
 	if (type == RD_KAFKA_PRODUCER)
 		rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
