@@ -203,6 +203,28 @@ read_decimal(const char *s, Size len, bool *negative, uint64 *mantissa,
 	return true;
 }
 
+#if LDBL_MANT_DIG == 64
+/*
+ * Say whether the processor keeps what the compiler promised: emulators, such
+ * as valgrind, compute with the 53 bits of a double.
+ */
+static bool
+long_double_has_64_bits(void)
+{
+	static int	has = -1;
+
+	if (has < 0)
+	{
+		volatile long double one = 1.0L;
+		volatile long double last_bit = 0x1p-63L;
+		volatile long double sum = one + last_bit;
+
+		has = sum != one;
+	}
+	return has;
+}
+#endif
+
 /*
  * Compute mantissa times a power of ten by one operation in a long double of 64
  * bits.  It is off by half a bit at most, so rounding it to a double is right
@@ -215,7 +237,7 @@ scale_in_long_double(uint64 mantissa, int power, double *d)
 	long double scaled;
 	uint64		bits;
 
-	if (power < -LONG_EXACT_POWER || power > LONG_EXACT_POWER)
+	if (power < -LONG_EXACT_POWER || power > LONG_EXACT_POWER || !long_double_has_64_bits())
 		return false;
 	scaled = power < 0 ? (long double) mantissa / long_power_of_ten[-power] :
 		(long double) mantissa * long_power_of_ten[power];
