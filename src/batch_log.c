@@ -89,6 +89,15 @@ wh_batch_finish(int64 batch_id, bool succeeded, const char *message)
 					   3, types, args, message ? NULL : "  n");
 }
 
+/* Log the dimension or fact that a publish failed at. */
+void
+wh_batch_failed_at(int64 batch_id, int64 object_id, const char *object)
+{
+	wh_catalog_execute("UPDATE wh.batch SET object_id = $2, object = $3 WHERE batch_id OPERATOR(pg_catalog.=) $1",
+					   3, (Oid[]) {INT8OID, INT8OID, TEXTOID},
+					   (Datum[]) {Int64GetDatum(batch_id), Int64GetDatum(object_id), CStringGetTextDatum(object)}, NULL);
+}
+
 /* Remove the row of a batch that found nothing to do. */
 void
 wh_batch_forget(int64 batch_id)

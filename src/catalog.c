@@ -81,39 +81,41 @@ wh_catalog_text_array(Datum array, int *n)
 	return result;
 }
 
+/* What was dropped by hand is left out. */
 static List *
-ids_of(const char *sql)
+objects_of(const char *table, const char *id_column, const char *kind)
 {
-	List	   *ids = NIL;
+	List	   *objects = NIL;
 	int			n;
-	WhRow	   *rows = wh_catalog_rows(&n, sql, 0, NULL, NULL);
+	WhRow	   *rows = wh_catalog_rows(&n, psprintf("SELECT d.%s, pg_catalog.format('%%I.%%I', s.nspname, c.relname)"
+													 " FROM wh.%s d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.relation::oid"
+													 " JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace"
+													 " ORDER BY 1", id_column, table), 0, NULL, NULL);
 
 	for (int i = 0; i < n; i++)
 	{
-		int64	   *id = palloc(sizeof(int64));
+		WhObject   *object = palloc(sizeof(WhObject));
 
-		*id = DatumGetInt64(rows[i].values[0]);
-		ids = lappend(ids, id);
+		object->id = DatumGetInt64(rows[i].values[0]);
+		object->kind = kind;
+		object->name = TextDatumGetCString(rows[i].values[1]);
+		objects = lappend(objects, object);
 	}
-	return ids;
+	return objects;
 }
 
-/* What was dropped by hand is left out. */
-#define WITH_TABLE \
-	" WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) d.relation::oid)"
-
-/* Give the ids (int64 *) of all dimensions, in the order they were made. */
+/* Give all dimensions (WhObject *), in the order they were made. */
 List *
-wh_catalog_dimension_ids(void)
+wh_catalog_dimensions(void)
 {
-	return ids_of("SELECT dimension_id FROM wh.dimension d" WITH_TABLE " ORDER BY dimension_id");
+	return objects_of("dimension", "dimension_id", "dimension");
 }
 
-/* Give the ids (int64 *) of all facts, in the order they were made. */
+/* Give all facts (WhObject *), in the order they were made. */
 List *
-wh_catalog_fact_ids(void)
+wh_catalog_facts(void)
 {
-	return ids_of("SELECT fact_id FROM wh.fact d" WITH_TABLE " ORDER BY fact_id");
+	return objects_of("fact", "fact_id", "fact");
 }
 
 static AttrNumber

@@ -125,6 +125,14 @@ typedef struct WhFact
 	TupleDesc	tupdesc;
 } WhFact;
 
+/* A dimension or a fact, by name. */
+typedef struct WhObject
+{
+	int64		id;				/* 0 = none */
+	const char *kind;			/* "dimension" or "fact" */
+	char	   *name;			/* qualified and quoted */
+} WhObject;
+
 /* A relation that a dimension or a fact reads. */
 typedef struct WhInput
 {
@@ -142,8 +150,8 @@ extern bool wh_catalog_row(WhRow *row, const char *sql, int nargs, Oid *types, D
 extern WhRow *wh_catalog_rows(int *nrows, const char *sql, int nargs, Oid *types, Datum *args);
 extern uint64 wh_catalog_execute(const char *sql, int nargs, Oid *types, Datum *args,
 								 const char *nulls);
-extern List *wh_catalog_dimension_ids(void);
-extern List *wh_catalog_fact_ids(void);
+extern List *wh_catalog_dimensions(void);
+extern List *wh_catalog_facts(void);
 extern WhDimension *wh_catalog_dimension(int64 id);
 extern WhFact *wh_catalog_fact(int64 id);
 extern int64 wh_catalog_find(const char *catalog, const char *name);

@@ -104,6 +104,6 @@ wh_alter_publish(void)
 
 	wh_lock_publish(true);
 	batch_id = wh_batch_start("publish", 0, NULL);
-	(void) wh_publish(batch_id, false, true);
+	(void) wh_publish(batch_id, false, true, NULL);
 	wh_batch_finish(batch_id, true, NULL);
 }

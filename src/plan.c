@@ -101,7 +101,7 @@ plan_work(Planning *planning)
 	}
 	batch_id = wh_batch_start("publish", 0, NULL);
 	wh_snapshot_advance();
-	foreach(lc, wh_publish(batch_id, planning->full_refresh, false))
+	foreach(lc, wh_publish(batch_id, planning->full_refresh, false, NULL))
 	{
 		WhBatchStep *counts = lfirst(lc);
 		WhRow		row;

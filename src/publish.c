@@ -180,24 +180,46 @@ settle_inferred(WhPublish *publish)
 }
 
 static void
-publish_all(WhPublish *publish)
+object_context(void *arg)
+{
+	const WhPublish *publish = arg;
+
+	if (publish->at->id != 0)
+		errcontext("%s %s", publish->at->kind, publish->at->name);
+}
+
+static void
+publish_objects(WhPublish *publish, List *objects,
+				bool (*publish_one) (WhPublish *, int64, WhBatchStep *),
+				const char *catalog, const char *id_column)
 {
 	ListCell   *lc;
 
-	foreach(lc, wh_catalog_dimension_ids())
+	foreach(lc, objects)
 	{
+		const WhObject *object = lfirst(lc);
 		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
 
-		if (wh_dimension_publish(publish, *(int64 *) lfirst(lc), &counts))
-			note_step(publish, "dimension", "dimension_id", &counts);
+		publish->at->id = object->id;
+		publish->at->kind = object->kind;
+		publish->at->name = MemoryContextStrdup(publish->caller, object->name);
+		if (publish_one(publish, object->id, &counts))
+			note_step(publish, catalog, id_column, &counts);
 	}
-	foreach(lc, wh_catalog_fact_ids())
-	{
-		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+	publish->at->id = 0;
+}
 
-		if (wh_fact_publish(publish, *(int64 *) lfirst(lc), &counts))
-			note_step(publish, "fact", "fact_id", &counts);
-	}
+static void
+publish_all(WhPublish *publish)
+{
+	ErrorContextCallback callback = {
+		.previous = error_context_stack, .callback = object_context, .arg = publish
+	};
+
+	error_context_stack = &callback;
+	publish_objects(publish, wh_catalog_dimensions(), wh_dimension_publish, "dimension", "dimension_id");
+	publish_objects(publish, wh_catalog_facts(), wh_fact_publish, "fact", "fact_id");
+	error_context_stack = callback.previous;
 	settle_inferred(publish);
 	wh_publish_purge();
 }
@@ -207,13 +229,17 @@ publish_all(WhPublish *publish)
  * compute all of them anew, still writing differences only; with overwrite, facts
  * of mode append take the new content of a grain.  Logs a step per
  * object that had something new, and gives these steps (WhBatchStep *) in the
- * current memory context.  The caller has the batch's row, an SPI connection
- * and a transaction, best of isolation level REPEATABLE READ.
+ * current memory context.  After an error, at (if not NULL) says which object it
+ * was in.  The caller has the batch's row, an SPI connection and a transaction,
+ * best of isolation level REPEATABLE READ.
  */
 List *
-wh_publish(int64 batch_id, bool full_refresh, bool overwrite)
+wh_publish(int64 batch_id, bool full_refresh, bool overwrite, WhObject *at)
 {
-	WhPublish	publish = {.batch_id = batch_id, .full_refresh = full_refresh, .overwrite = overwrite};
+	WhObject	nowhere = {0};
+	WhPublish	publish = {
+		.batch_id = batch_id, .full_refresh = full_refresh, .overwrite = overwrite, .at = at ? at : &nowhere
+	};
 	ListCell   *lc;
 
 	publish.caller = CurrentMemoryContext;

@@ -40,6 +40,7 @@ typedef struct WhPublish
 	int64		batch_id;
 	bool		full_refresh;
 	bool		overwrite;		/* a definition changed: rows of mode append change too */
+	WhObject   *at;				/* what is being published; the name is the caller's */
 	List	   *steps;			/* of WhBatchStep, done so far */
 	List	   *changes;		/* of WhDimensionChanges */
 	List	   *lookups;		/* of WhLookup, one per dimension used by a fact */
@@ -49,7 +50,7 @@ typedef struct WhPublish
 } WhPublish;
 
 extern bool wh_publish_has_news(void);
-extern List *wh_publish(int64 batch_id, bool full_refresh, bool overwrite);
+extern List *wh_publish(int64 batch_id, bool full_refresh, bool overwrite, WhObject *at);
 extern void wh_publish_purge(void);
 extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
 extern void wh_snapshot_advance(void);

@@ -235,6 +235,7 @@ typedef struct PublishWork
 	WhRun	   *run;
 	int64		batch_id;
 	List	   *steps;
+	WhObject	at;				/* where an error was */
 } PublishWork;
 
 static void
@@ -243,7 +244,7 @@ publish_work(void *arg)
 	PublishWork *work = arg;
 
 	wh_lock_publish(work->run->wait);
-	work->steps = wh_publish(work->batch_id, work->run->full_refresh, false);
+	work->steps = wh_publish(work->batch_id, work->run->full_refresh, false, &work->at);
 	wh_batch_finish(work->batch_id, true, NULL);
 }
 
@@ -274,7 +275,9 @@ run_publish(WhRun *run)
 	error = try_work(publish_work, &work);
 	if (error)
 	{
-		log_failure(work.batch_id, "publish", error);
+		if (work.at.id != 0)
+			wh_batch_failed_at(work.batch_id, work.at.id, work.at.name);
+		log_failure(work.batch_id, work.at.id != 0 ? work.at.name : "publish", error);
 		PopActiveSnapshot();
 		next_transaction(run);
 		ReThrowError(error);

@@ -151,7 +151,7 @@ CREATE TABLE wh.batch (
 CREATE INDEX ON wh.batch (object_id, batch_id);
 CREATE INDEX ON wh.batch (batch_id) WHERE state = 'running';
 COMMENT ON TABLE wh.batch IS 'a row per batch: the ingest of one feed, or one publish';
-COMMENT ON COLUMN wh.batch.object IS 'the feed of an ingest; null for a publish';
+COMMENT ON COLUMN wh.batch.object IS 'the feed of an ingest; the dimension or fact that a publish failed at, else null for a publish';
 
 CREATE TABLE wh.batch_step (
     batch_id bigint NOT NULL REFERENCES wh.batch ON DELETE CASCADE,

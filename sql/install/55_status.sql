@@ -36,7 +36,7 @@ LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM wh.error_event v
 UNION ALL
 SELECT o.relation::text, o.kind,
        CASE WHEN l.state = 'running' THEN 'running'
-            WHEN l.state = 'failed' THEN 'failed'
+            WHEN l.state = 'failed' AND coalesce(l.object_id, o.id) = o.id THEN 'failed'
             WHEN n.unused > 0 AND o.last_batch_id IS NULL THEN 'never run'
             WHEN n.behind > 0 THEN 'behind'
             ELSE 'ready' END,
@@ -46,12 +46,12 @@ SELECT o.relation::text, o.kind,
        t.rows,
        n.behind,
        e.rejected,
-       CASE WHEN l.state = 'failed' THEN l.message END,
+       CASE WHEN l.state = 'failed' AND coalesce(l.object_id, o.id) = o.id THEN l.message END,
        NULL, NULL, NULL
 FROM (SELECT dimension_id AS id, relation, 'dimension' AS kind, last_batch_id FROM wh.dimension
       UNION ALL SELECT fact_id, relation, 'fact', last_batch_id FROM wh.fact) o
 LEFT JOIN wh.batch b ON b.batch_id = o.last_batch_id
-LEFT JOIN LATERAL (SELECT p.state, p.message FROM wh.batch p
+LEFT JOIN LATERAL (SELECT p.state, p.message, p.object_id FROM wh.batch p
                    WHERE p.kind = 'publish' ORDER BY p.batch_id DESC LIMIT 1) l ON true
 LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE i.used_batch_id IS NULL) AS unused,
                           sum((SELECT count(*) FROM wh.batch_step q

@@ -119,6 +119,21 @@ RESET client_min_messages;
 SELECT is((SELECT count(*) FROM mart.customer WHERE name = 'a2'), 1::bigint, 'with publish_anyway what is staged is published');
 SELECT wh.drop_feed('broken') \g /dev/null
 
+-- a failing definition
+SELECT wh.create_dimension('shaky', 'SELECT customer_id, 1 / (length(name) - 2) AS score FROM staging.customer', '{customer_id}') \g /dev/null
+SELECT throws_matching('CALL wh.run()', 'division by zero', 'a definition that fails ends the run');
+\set ON_ERROR_STOP off
+SET client_min_messages = error;
+\o /dev/null
+CALL wh.run();
+\o
+\set ON_ERROR_STOP on
+RESET client_min_messages;
+SELECT is((SELECT (state, last_error)::text FROM wh.status WHERE object = 'mart.shaky'), '(failed,"division by zero")', 'status says which definition failed, and why');
+SELECT is((SELECT count(*) FROM wh.status WHERE kind IN ('dimension', 'fact') AND (state = 'failed' OR last_error IS NOT NULL)), 1::bigint, 'and blames no other');
+SELECT is((SELECT object FROM wh.batch ORDER BY batch_id DESC LIMIT 1), 'mart.shaky', 'so does the log of batches');
+SELECT wh.drop_dimension('shaky') \g /dev/null
+
 -- changing definitions
 CREATE TEMP TABLE keys AS SELECT customer_key, customer_id, effective_from FROM mart.customer;
 SELECT wh.alter_dimension('customer', query => 'SELECT customer_id, upper(name) AS name, email, length(name) AS name_length FROM customer',
