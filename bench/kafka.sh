@@ -22,7 +22,7 @@ columns='id bigint, customer text, product text, quantity int, price numeric, di
 sql -c "CREATE SERVER bench FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$KAFKA_BOOTSTRAP')" \
   -c "CREATE FOREIGN TABLE bench_topic ($columns) SERVER bench OPTIONS (topic 'bench', key_column 'id')" \
   -c "INSERT INTO bench_topic SELECT i, 'customer-' || i % 50000, 'product-' || i % 2000, i % 9 + 1, (i % 10000) / 100.0, (i % 30) / 100.0, i % 3 = 0,
-        '2024-01-01'::timestamptz + i * interval '1 second', 'city-' || i % 300, 'note ' || i FROM generate_series(1, $messages) i"
+        '2024-01-01'::timestamptz + i * interval '1 second', 'city-' || i % 300, 'note ' || i || ' for the driver' FROM generate_series(1, $messages) i"
 bytes=$(kcat -C -b "$KAFKA_BOOTSTRAP" -t bench -o beginning -c 1000 -e -q -f '%S\n' | awk '{ s += $1 } END { printf "%.0f", s / NR }')
 echo "$messages messages of $bytes bytes, 4 partitions; load average $(load_average)"
 
