@@ -96,7 +96,7 @@ wh_feed_expression(Relation source, const char *text, Oid result_type, int32 res
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("%s is not immutable: %s", what, text),
 				 errdetail("It depends on the clock, the user or a setting."),
-				 errhint("Dates and timestamps without time zone are taken in the feed's time_zone: no cast is needed.")));
+				 errhint("Dates and timestamps without time zone are taken in the feed's time_zone: no cast is needed. Text is best converted by the source: declare its column as a timestamp, or read it through a view.")));
 	free_parsestate(pstate);
 	return expr;
 }
@@ -113,6 +113,6 @@ wh_feed_event_time(Relation source, const char *text)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("sequence_by has type %s", format_type_be(exprType(expr))),
 				 errdetail("An event time is a date, a timestamp or a timestamp with time zone."),
-				 errhint("Write an expression that gives one, such as to_timestamp(seconds).")));
+				 errhint("Declare the source's column as one, read the source through a view that converts it, or write an immutable expression such as to_timestamp(seconds).")));
 	return expr;
 }
