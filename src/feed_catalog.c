@@ -24,12 +24,18 @@
 #include "feed.h"
 #include "object_name.h"
 
+#define SAFE_SEARCH_PATH "pg_catalog, pg_temp"
+
 #define FEED_COLUMNS \
 	"feed_id, relation, history, change_log, source, load, key, sequence_by, deleted_when," \
 	" watermark, watermark_overlap::text, watermark_value, redact, time_zone, reject_limit," \
 	" options::text, is_paused, reads, last_batch_id"
 
-/* Become the owner of the catalog; an error undoes it by itself. */
+/*
+ * Become the owner of the catalog, with a search path that nobody else can write
+ * to: whoever calls must not have his own functions run as that owner.  An
+ * error undoes it by itself.
+ */
 void
 wh_feed_catalog_enter(Oid *save_user, int *save_sec)
 {
@@ -43,12 +49,18 @@ wh_feed_catalog_enter(Oid *save_user, int *save_sec)
 	ReleaseSysCache(tuple);
 	GetUserIdAndSecContext(save_user, save_sec);
 	SetUserIdAndSecContext(owner, *save_sec | SECURITY_LOCAL_USERID_CHANGE);
+	(void) NewGUCNestLevel();
+	if (strcmp(namespace_search_path, SAFE_SEARCH_PATH) != 0)
+		(void) set_config_option("search_path", SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Become the previous user again. */
+/* Become the previous user again, with his search path. */
 void
 wh_feed_catalog_leave(Oid save_user, int save_sec)
 {
+	/* ends the level that wh_feed_catalog_enter began, and the new one above it */
+	AtEOXact_GUC(false, NewGUCNestLevel() - 1);
 	SetUserIdAndSecContext(save_user, save_sec);
 }
 
