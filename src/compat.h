@@ -47,8 +47,10 @@
 /* 16 folded pg_class_ownercheck and its like into object_ownercheck. */
 #if PG_VERSION_NUM >= 160000
 #define wh_class_ownercheck(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#define wh_schema_aclcheck(nspid, role, mode) object_aclcheck(NamespaceRelationId, nspid, role, mode)
 #else
 #define wh_class_ownercheck(relid, role) pg_class_ownercheck(relid, role)
+#define wh_schema_aclcheck(nspid, role, mode) pg_namespace_aclcheck(nspid, role, mode)
 #endif
 
 /* 18 gave index_beginscan an argument for instrumentation. */

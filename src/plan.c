@@ -8,11 +8,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -40,14 +43,19 @@ typedef struct Planning
 	List	   *steps;			/* of PlannedStep */
 } Planning;
 
-/* Give some rows that a batch wrote, as a JSON array. */
+/* Give some rows that a batch wrote, as a JSON array; NULL for who may not read them. */
 static char *
 sample_rows(const char *relation, int64 batch_id, int limit)
 {
-	Oid			relid = DatumGetObjectId(DirectFunctionCall1(regclassin, CStringGetDatum(relation)));
+	WhObjectName name = wh_object_name(relation, "");
+	Oid			schema = get_namespace_oid(name.schema, false);
+	Oid			relid = get_relname_relid(name.name, schema);
 	WhSurroundings saved;
 	WhRow		row;
 
+	if (wh_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK ||
+		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return NULL;
 	wh_definition_enter(relid, &saved);
 	if (!wh_spi_row(&row, psprintf("SELECT jsonb_agg(r)::text FROM (SELECT to_jsonb(t) AS r FROM %s t"
 								   " WHERE batch_id = " INT64_FORMAT " LIMIT %d) s",
@@ -155,15 +163,31 @@ wh_plan(PG_FUNCTION_ARGS)
 	planning.full_refresh = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	planning.samples = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
 	BeginInternalSubTransaction(NULL);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	if (PG_ARGISNULL(2) || PG_GETARG_BOOL(2))
-		planning.feed_ids = wh_run_feeds(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
-	wh_lock_publish(true);
-	plan_work(&planning);
-	SPI_finish();
-	PopActiveSnapshot();
-	RollbackAndReleaseCurrentSubTransaction();
+	PG_TRY();
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		SPI_connect();
+		if (PG_ARGISNULL(2) || PG_GETARG_BOOL(2))
+			planning.feed_ids = wh_run_feeds(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+		wh_lock_publish(true);
+		plan_work(&planning);
+		SPI_finish();
+		PopActiveSnapshot();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* the session would be left inside the subtransaction */
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	foreach(lc, planning.steps)

@@ -1,0 +1,63 @@
+-- Who may do what, and that nobody's functions run with another's rights.
+SELECT no_plan();
+
+CREATE ROLE t_op; GRANT wh_operator TO t_op;
+CREATE ROLE t_other; GRANT wh_operator TO t_other;
+GRANT CREATE ON DATABASE :DBNAME TO t_op, t_other;
+
+SET ROLE t_op;
+CREATE SCHEMA own;
+CREATE TABLE own.thing (thing_id int, label text, at timestamptz);
+INSERT INTO own.thing VALUES (1, 'x', '2024-01-01');
+SELECT wh.create_feed('own.thing_feed', 'own.thing', 'upsert', key => '{thing_id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('own.thing_dim', 'SELECT thing_id, label FROM own.thing_feed', '{thing_id}') \g /dev/null
+
+-- functions that shadow those of pg_catalog do not run as the owner of the catalogs
+CREATE TABLE own.caught (who text);
+GRANT USAGE ON SCHEMA own TO PUBLIC; GRANT INSERT ON own.caught TO PUBLIC;
+CREATE FUNCTION own.catch(s bigint, v bigint) RETURNS bigint LANGUAGE plpgsql
+    AS $$BEGIN INSERT INTO own.caught VALUES (current_user); RETURN greatest(s, v); END$$;
+CREATE FUNCTION own.catch(s boolean, v boolean) RETURNS boolean LANGUAGE plpgsql
+    AS $$BEGIN INSERT INTO own.caught VALUES (current_user); RETURN v; END$$;
+CREATE AGGREGATE own.min(bigint) (sfunc = own.catch, stype = bigint);
+CREATE AGGREGATE own.sum(bigint) (sfunc = own.catch, stype = bigint);
+CREATE AGGREGATE own.bool_and(boolean) (sfunc = own.catch, stype = boolean);
+SET search_path = own, pg_catalog;
+CALL wh.run();
+INSERT INTO own.thing VALUES (1, 'y', '2024-02-01');
+CALL wh.run();
+CALL wh.run(full_refresh => true);
+RESET search_path;
+SELECT is_empty('SELECT * FROM own.caught', 'a search path cannot bring functions into the reading of catalogs');
+
+-- a plan shows rows to who may read them, and fails without breaking the session
+INSERT INTO own.thing VALUES (1, 'z', '2024-03-01');
+SELECT ok((SELECT bool_and(samples_written IS NOT NULL) FROM wh.plan(samples => 1)), 'the owner sees samples');
+SET ROLE t_other;
+SELECT ok((SELECT bool_and(samples_written IS NULL) AND count(*) = 2 FROM wh.plan(samples => 1)),
+    'others see counts only');
+RESET ROLE;
+SELECT throws_ok($$SELECT * FROM wh.plan(feeds => '{own.nothing}')$$, '42704', NULL, 'a plan that fails');
+\o /dev/null
+\set ON_ERROR_STOP off
+SELECT * FROM wh.plan(feeds => '{own.nothing}');
+\set ON_ERROR_STOP on
+\o
+SELECT is(pg_current_xact_id_if_assigned(), NULL, 'the session is not left inside a transaction');
+
+-- what is not one's own
+SET ROLE t_other;
+SELECT throws_ok($$SELECT wh.alter_feed('own.thing_feed', is_paused => true)$$, '42501', NULL, 'another''s feed is not altered');
+SELECT throws_ok($$SELECT wh.drop_feed('own.thing_feed')$$, '42501', NULL, 'nor dropped');
+SELECT throws_ok($$SELECT wh.add_screen('own.thing_feed', 's', 'true')$$, '42501', NULL, 'nor screened');
+SELECT throws_ok($$SELECT wh.drop_dimension('own.thing_dim')$$, '42501', NULL, 'another''s dimension is not dropped');
+SELECT throws_ok($$SELECT wh.alter_dimension('own.thing_dim', default_scd => 1)$$, '42501', NULL, 'nor altered');
+SELECT throws_ok($$SELECT wh.create_feed('other.thing', 'own.thing', 'upsert', '{thing_id}')$$, '42501', NULL,
+    'a source must be readable');
+SELECT throws_ok($$SELECT wh.read_csv('/etc/passwd')$$, '42501', NULL, 'no file is read');
+SELECT throws_ok($$SELECT wh.write_csv('/tmp/x.csv', 'SELECT 1')$$, '42501', NULL, 'no file is written');
+RESET ROLE;
+
+SELECT wh.drop_dimension('own.thing_dim'), wh.drop_feed('own.thing_feed') \g /dev/null
+DROP OWNED BY t_op, t_other; DROP ROLE t_op, t_other;
+SELECT * FROM finish();
