@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
@@ -15,7 +18,24 @@
 
 #include "query_internal.h"
 
-/* Add an ORDER BY item on a target entry; none for a type without order. */
+/* Add an entry for the text of one whose type has no order, such as json. */
+static TargetEntry *
+add_text(Query *query, const TargetEntry *te)
+{
+	CoerceViaIO *text = makeNode(CoerceViaIO);
+	TargetEntry *result;
+
+	text->arg = copyObject(te->expr);
+	text->resulttype = TEXTOID;
+	text->resultcollid = C_COLLATION_OID;
+	text->coerceformat = COERCE_EXPLICIT_CAST;
+	text->location = -1;
+	result = makeTargetEntry((Expr *) text, list_length(query->targetList) + 1, NULL, true);
+	query->targetList = lappend(query->targetList, result);
+	return result;
+}
+
+/* Add an ORDER BY item on a target entry, by its text when the type has no order. */
 static List *
 add_sort(Query *query, List *clauses, TargetEntry *te)
 {
@@ -24,8 +44,16 @@ add_sort(Query *query, List *clauses, TargetEntry *te)
 				eq;
 	bool		hashable;
 
-	get_sort_group_operators(exprType((Node *) te->expr), false, true, false, &lt, &eq, NULL, &hashable);
-	if (!OidIsValid(lt) || targetIsInSortList(te, InvalidOid, clauses))
+	get_sort_group_operators(exprType((Node *) te->expr), false, false, false, &lt, &eq, NULL, &hashable);
+	if (!OidIsValid(lt))
+	{
+		/* a set operation can be ordered by its columns only */
+		if (query->setOperations)
+			return clauses;
+		te = add_text(query, te);
+		get_sort_group_operators(TEXTOID, true, true, false, &lt, &eq, NULL, &hashable);
+	}
+	if (targetIsInSortList(te, InvalidOid, clauses))
 		return clauses;
 	sort = makeNode(SortGroupClause);
 	sort->tleSortGroupRef = assignSortGroupRef(te, query->targetList);
@@ -38,7 +66,7 @@ add_sort(Query *query, List *clauses, TargetEntry *te)
 /*
  * Order a query by its first "nkeys" columns (found by number in "resnos"),
  * its own ORDER BY, then every column: of rows for one key the first is the
- * one to take.  Columns of types without an order decide nothing.
+ * one to take.
  */
 void
 wh_query_add_order(Query *query, AttrNumber *resnos, int nkeys)
