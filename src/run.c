@@ -50,7 +50,8 @@ fail_lost_batches(void)
 	static const char *const lost =
 		"state OPERATOR(pg_catalog.=) 'running' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a"
 		" WHERE a.pid OPERATOR(pg_catalog.=) b.backend_pid"
-		" AND a.backend_start OPERATOR(pg_catalog.<=) b.started_at)";
+		" AND a.backend_start OPERATOR(pg_catalog.<=) b.started_at"
+		" AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid())";
 
 	if (wh_catalog_row(&row, psprintf("SELECT 1 FROM wh.batch b WHERE %s LIMIT 1", lost), 0, NULL, NULL))
 		wh_catalog_execute(psprintf("UPDATE wh.batch b SET state = 'failed',"
@@ -87,7 +88,8 @@ log_failure(int64 batch_id, const char *object, const ErrorData *error)
 
 /*
  * Do a piece of work in a subtransaction.  Gives the error, copied into the
- * current memory context, or NULL.  Cancellation and shutdown are not caught.
+ * current memory context, or NULL.  Shutdown is not caught; a cancellation is,
+ * for the caller to log it and throw it again.
  */
 static ErrorData *
 try_work(void (*work) (void *), void *arg)
@@ -109,7 +111,7 @@ try_work(void (*work) (void *), void *arg)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			ReThrowError(error);
 	}
 	PG_END_TRY();
@@ -161,8 +163,11 @@ static bool
 may_have_news(const WhFeed *feed)
 {
 	Probe		probe = {feed, true};
+	ErrorData  *error = try_work(probe_work, &probe);
 
-	return try_work(probe_work, &probe) != NULL || probe.news;
+	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	return error != NULL || probe.news;
 }
 
 /* Note a feed that failed; the run goes on with the others. */
@@ -212,6 +217,13 @@ try_feed(WhRun *run, int64 feed_id)
 	{
 		wh_batch_forget(work.batch_id);
 		overtaken = true;
+	}
+	else if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	{
+		log_failure(work.batch_id, feed->name, error);
+		PopActiveSnapshot();
+		next_transaction(run);
+		ReThrowError(error);
 	}
 	else if (error)
 		note_failure(run, feed, work.batch_id, error);
