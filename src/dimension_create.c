@@ -28,16 +28,16 @@ static const char *const reserved_names[] = {
 };
 
 static void
-check_scd_type(int type, const char *of)
+check_scd_type(const char *type, const char *of)
 {
-	if (type < 0 || type > 3)
+	if (strlen(type) != 1 || type[0] < '0' || type[0] > '3')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid SCD type %d for %s", type, of),
+				 errmsg("invalid SCD type %s for %s", type, of),
 				 errhint("Use 0 (keep original), 1 (overwrite), 2 (new version) or 3 (keep the previous value beside).")));
 }
 
-/* Check {"column": type, ...} and give the type of a column. */
+/* Check {"column": type, ...}. */
 static void
 check_scd(const WhDimensionArgs *args, TupleDesc columns)
 {
@@ -49,7 +49,7 @@ check_scd(const WhDimensionArgs *args, TupleDesc columns)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("scd must be an object, such as {\"email\": 1}")));
-	check_scd_type(args->default_scd, "default_scd");
+	check_scd_type(psprintf("%d", args->default_scd), "default_scd");
 	it = JsonbIteratorInit(&args->scd->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
@@ -64,7 +64,7 @@ check_scd(const WhDimensionArgs *args, TupleDesc columns)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("the SCD type of column \"%s\" must be a number", column)));
-		check_scd_type(DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v.val.numeric))),
+		check_scd_type(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v.val.numeric))),
 					   psprintf("column \"%s\"", column));
 		for (int k = 0; k < args->nkeys; k++)
 			if (strcmp(args->keys[k], column) == 0)
@@ -310,7 +310,7 @@ PG_FUNCTION_INFO_V1(wh_drop_dimension);
 Datum
 wh_drop_dimension(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = wh_text_arg(fcinfo, 0, "dimension");
 	int64		id;
 	WhDimension *d;
 	WhRow		row;

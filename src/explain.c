@@ -15,6 +15,7 @@
 #include "catalog.h"
 #include "definition_create.h"
 #include "definition_run.h"
+#include "object_name.h"
 #include "query_plan.h"
 
 /* Rows that plans are shown for: touched keys, and points. */
@@ -144,7 +145,7 @@ PG_FUNCTION_INFO_V1(wh_explain);
 Datum
 wh_explain(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = wh_text_arg(fcinfo, 0, "name");
 	Explaining	e = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	int64		id;
 	WhSurroundings saved;

@@ -337,7 +337,7 @@ PG_FUNCTION_INFO_V1(wh_drop_fact);
 Datum
 wh_drop_fact(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = wh_text_arg(fcinfo, 0, "fact");
 	int64		id;
 	WhFact	   *f;
 

@@ -91,11 +91,7 @@ wh_alter_feed(PG_FUNCTION_ARGS)
 	int			level;
 	Datum		overlap;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", "feed")));
-	feed = open_feed(ARG_TEXT(0));
+	feed = open_feed(wh_text_arg(fcinfo, 0, "feed"));
 	level = wh_feed_pin_settings();
 	source = relation_open(feed->source, AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -210,7 +206,7 @@ drop(const char *kind, Oid relid)
 Datum
 wh_drop_feed(PG_FUNCTION_ARGS)
 {
-	WhFeed	   *feed = open_feed(ARG_TEXT(0));
+	WhFeed	   *feed = open_feed(wh_text_arg(fcinfo, 0, "feed"));
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(feed->feed_id)};
 	Oid			user;

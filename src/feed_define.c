@@ -69,17 +69,6 @@ insert_feed(const WhFeed *feed, const char *load, Datum key, Datum redact, Datum
 	return feed_id;
 }
 
-/* Give an argument that must not be null. */
-static char *
-need_text(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 #define OPTIONAL_TEXT(n) (PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n)))
 
 /* wh.create_feed(...) returns regclass: the staging relation. */
@@ -87,8 +76,8 @@ Datum
 wh_create_feed(PG_FUNCTION_ARGS)
 {
 	WhFeed	   *feed = palloc0(sizeof(WhFeed));
-	WhObjectName object = wh_object_name(need_text(fcinfo, 0, "feed"), WH_FEED_SCHEMA);
-	char	   *load = need_text(fcinfo, 2, "load");
+	WhObjectName object = wh_object_name(wh_text_arg(fcinfo, 0, "feed"), WH_FEED_SCHEMA);
+	char	   *load = wh_text_arg(fcinfo, 2, "load");
 	Datum		key;
 	Datum		overlap;
 	Datum		redact;
@@ -127,7 +116,11 @@ wh_create_feed(PG_FUNCTION_ARGS)
 		wh_object_name_check_free(&object, "_change");
 
 	level = wh_feed_pin_settings();
-	source = relation_open(feed->source, AccessShareLock);
+	source = try_relation_open(feed->source, AccessShareLock);
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the source of feed \"%s\" does not exist", feed->name)));
 	wh_feed_check_source(feed, source);
 	wh_feed_check_key(feed, source);
 	wh_feed_check_watermark(feed, source, overlap);

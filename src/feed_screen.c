@@ -58,10 +58,10 @@ open_feed(const char *name)
 Datum
 wh_add_screen(PG_FUNCTION_ARGS)
 {
-	WhFeed	   *feed = open_feed(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	char	   *screen = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *condition = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	char	   *action = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	WhFeed	   *feed = open_feed(wh_text_arg(fcinfo, 0, "object"));
+	char	   *screen = wh_text_arg(fcinfo, 1, "screen");
+	char	   *condition = wh_text_arg(fcinfo, 2, "condition");
+	char	   *action = wh_text_arg(fcinfo, 3, "action");
 	Datum		texts[3] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)};
 	ListCell   *lc;
 	Relation	source;
@@ -94,14 +94,14 @@ wh_add_screen(PG_FUNCTION_ARGS)
 Datum
 wh_drop_screen(PG_FUNCTION_ARGS)
 {
-	WhFeed	   *feed = open_feed(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	WhFeed	   *feed = open_feed(wh_text_arg(fcinfo, 0, "object"));
+	char	   *screen = wh_text_arg(fcinfo, 1, "screen");
 	Datum		texts[1] = {PG_GETARG_DATUM(1)};
 
 	if (write_screen("DELETE FROM wh.screen WHERE feed_id OPERATOR(pg_catalog.=) $1"
 					 " AND screen OPERATOR(pg_catalog.=) $2", feed->feed_id, 1, texts) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("screen \"%s\" of feed \"%s\" does not exist",
-						text_to_cstring(PG_GETARG_TEXT_PP(1)), feed->name)));
+				 errmsg("screen \"%s\" of feed \"%s\" does not exist", screen, feed->name)));
 	PG_RETURN_VOID();
 }

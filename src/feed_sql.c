@@ -10,6 +10,7 @@
 
 #include "batch_log.h"
 #include "ingest.h"
+#include "object_name.h"
 
 PG_FUNCTION_INFO_V1(wh_ingest);
 
@@ -17,7 +18,7 @@ PG_FUNCTION_INFO_V1(wh_ingest);
 Datum
 wh_ingest(PG_FUNCTION_ARGS)
 {
-	WhFeed	   *feed = wh_feed_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	WhFeed	   *feed = wh_feed_by_name(wh_text_arg(fcinfo, 0, "feed"));
 	WhIngestResult result;
 	int64		batch_id;
 

@@ -13,6 +13,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 
+#include "object_name.h"
 #include "widgets_wh.h"
 
 PG_FUNCTION_INFO_V1(wh_write_csv);
@@ -21,8 +22,8 @@ PG_FUNCTION_INFO_V1(wh_write_csv);
 Datum
 wh_write_csv(PG_FUNCTION_ARGS)
 {
-	char	   *file = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *file = wh_text_arg(fcinfo, 0, "file");
+	char	   *query = wh_text_arg(fcinfo, 1, "query");
 	char	   *aside;
 	int64		rows;
 	int			result;

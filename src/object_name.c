@@ -20,6 +20,17 @@
 
 #include "object_name.h"
 
+/* Read a text argument of an SQL function, refusing NULL. */
+char *
+wh_text_arg(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", argument)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
 /*
  * Parse a name, possibly schema-qualified and quoted.  The result is in the
  * current memory context.

@@ -5,6 +5,8 @@
 #ifndef WH_OBJECT_NAME_H
 #define WH_OBJECT_NAME_H
 
+#include "fmgr.h"
+
 #include "widgets_wh.h"
 
 typedef struct WhObjectName
@@ -14,6 +16,7 @@ typedef struct WhObjectName
 	char	   *qualified;		/* quoted where needed, for SQL and messages */
 } WhObjectName;
 
+extern char *wh_text_arg(FunctionCallInfo fcinfo, int n, const char *argument);
 extern WhObjectName wh_object_name(const char *text, const char *default_schema);
 extern char *wh_object_name_add(const WhObjectName *object, const char *suffix);
 extern void wh_object_schema_ensure(const char *schema);

@@ -30,7 +30,7 @@ REVOKE ALL ON FUNCTION wh.create_feed FROM PUBLIC;
 
 CREATE FUNCTION wh.ingest(feed text)
 RETURNS bigint
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_ingest';
 COMMENT ON FUNCTION wh.ingest IS 'load what is new in one feed, in this transaction; gives the batch, or null when nothing was new';
@@ -55,7 +55,7 @@ REVOKE ALL ON FUNCTION wh.alter_feed FROM PUBLIC;
 
 CREATE FUNCTION wh.drop_feed(feed text)
 RETURNS void
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_drop_feed';
 COMMENT ON FUNCTION wh.drop_feed IS 'drop a feed and its staging relations';
@@ -63,7 +63,7 @@ REVOKE ALL ON FUNCTION wh.drop_feed FROM PUBLIC;
 
 CREATE FUNCTION wh.add_screen(object text, screen text, condition text, action text DEFAULT 'reject')
 RETURNS void
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_add_screen';
 COMMENT ON FUNCTION wh.add_screen IS 'add a condition that records of a feed must not fail';
@@ -71,7 +71,7 @@ REVOKE ALL ON FUNCTION wh.add_screen FROM PUBLIC;
 
 CREATE FUNCTION wh.drop_screen(object text, screen text)
 RETURNS void
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_drop_screen';
 COMMENT ON FUNCTION wh.drop_screen IS 'drop a screen of a feed';

@@ -51,7 +51,7 @@ REVOKE ALL ON FUNCTION wh.seek_feed FROM PUBLIC;
 
 CREATE FUNCTION wh.pause_feed(feed text)
 RETURNS void
-LANGUAGE sql VOLATILE STRICT
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$SELECT wh.alter_feed(feed, is_paused => true)$$;
 COMMENT ON FUNCTION wh.pause_feed IS 'load a feed no more until wh.resume_feed';
@@ -59,7 +59,7 @@ REVOKE ALL ON FUNCTION wh.pause_feed FROM PUBLIC;
 
 CREATE FUNCTION wh.resume_feed(feed text)
 RETURNS void
-LANGUAGE sql VOLATILE STRICT
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$SELECT wh.alter_feed(feed, is_paused => false)$$;
 COMMENT ON FUNCTION wh.resume_feed IS 'load a feed again, from where it had got';

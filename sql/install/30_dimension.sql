@@ -19,7 +19,7 @@ REVOKE ALL ON FUNCTION wh.create_dimension(text, text, text[], jsonb, int, text,
 
 CREATE FUNCTION wh.drop_dimension(dimension text)
 RETURNS void
-LANGUAGE C STRICT
+LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_drop_dimension';
 COMMENT ON FUNCTION wh.drop_dimension(text) IS 'drops a dimension, its table and its definition';

@@ -18,7 +18,7 @@ REVOKE ALL ON FUNCTION wh.create_fact(text, text, text[], text, jsonb, text, tex
 
 CREATE FUNCTION wh.drop_fact(fact text)
 RETURNS void
-LANGUAGE C STRICT
+LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_drop_fact';
 COMMENT ON FUNCTION wh.drop_fact(text) IS 'drops a fact, its table and its definition';

@@ -29,7 +29,7 @@ REVOKE ALL ON FUNCTION wh.plan(text[], boolean, boolean, int) FROM PUBLIC;
 
 CREATE FUNCTION wh.explain(name text)
 RETURNS SETOF text
-LANGUAGE C STRICT
+LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_explain';
 COMMENT ON FUNCTION wh.explain(text) IS

@@ -76,7 +76,7 @@ COMMENT ON FUNCTION wh.generate(regclass, bigint, bigint, boolean, int, bigint, 
 
 CREATE FUNCTION wh.write_csv(file text, query text)
 RETURNS bigint
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, wh, pg_temp
 SET timezone = 'UTC'
 SET datestyle = 'ISO, MDY'

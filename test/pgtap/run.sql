@@ -160,6 +160,12 @@ SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id FROM cust
 SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id, true AS is_current FROM customer', '{customer_id}')$$, '42939', NULL, 'a reserved column name');
 SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id FROM customer', '{customer_id}', scd => '{"customer_id": 1}')$$, '22023', NULL, 'an SCD type of the key');
 SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id FROM customer', '{customer_id}', default_scd => 4)$$, '22023', NULL, 'an unknown SCD type');
+SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id, name FROM customer', '{customer_id}', scd => '{"name": 1.5}')$$, '22023', NULL, 'a fraction of an SCD type');
+SELECT throws_ok(c, '22004', NULL, c) FROM unnest(ARRAY['SELECT wh.drop_feed(NULL)', 'SELECT wh.pause_feed(NULL)',
+    'SELECT wh.ingest(NULL)', 'SELECT wh.drop_dimension(NULL)', 'SELECT wh.drop_fact(NULL)', 'SELECT wh.explain(NULL)',
+    $$SELECT wh.add_screen('customer', 's', NULL)$$, $$SELECT wh.drop_screen('customer', NULL)$$,
+    $$SELECT wh.write_csv('/tmp/x', NULL)$$]) c;
+SELECT throws_ok($$SELECT wh.create_feed('f', 999999, 'upsert', '{id}')$$, '42P01', NULL, 'a source that is not there');
 SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id FROM customer', '{customer_id}', history => 'some')$$, '22023', NULL, 'an unknown history');
 SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id FROM customer', '{customer_id}', time_zone => 'Nowhere')$$, '22023', NULL, 'an unknown time zone');
 SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT 1; SELECT 2', '{a}')$$, '42601', NULL, 'two statements');
