@@ -19,10 +19,12 @@
 #include "utils/relcache.h"
 
 #include "generator_random.h"
+#include "numeric_units.h"
 
 typedef struct WhGenerator WhGenerator;
 typedef struct WhColumn WhColumn;
 typedef struct WhGroup WhGroup;
+typedef struct WhArithmetic WhArithmetic;
 
 /* How a value is stored: the types with a short way, and all others. */
 typedef enum WhTarget
@@ -104,6 +106,7 @@ struct WhColumn
 	bool		date_has_time;
 	int			nwords;			/* choice: values, so that a code can be undefined */
 	char	  **words;
+	char		buffer[WH_NUMERIC_BUFFER];	/* of a numeric of the current row */
 };
 
 /* What one choice decides for several columns. */
@@ -237,6 +240,11 @@ extern bool wh_generator_is_safe_in_workers(Node *node);
 extern void wh_generator_prepare_default(WhGenerator *generator, WhColumn *column);
 extern void wh_generator_append_name(WhGenerator *generator, StringInfo text, WhRandom *random, const char *form, char sex);
 extern Timestamp wh_generator_time_later(WhGenerator *generator, Timestamp than, WhRandom *random);
+
+/* generator_arithmetic.c */
+extern WhArithmetic *wh_arithmetic_compile(Node *expression);
+extern bool wh_arithmetic_run(const WhArithmetic *arithmetic, const Datum *values, const bool *isnull, char *buffer,
+							  Datum *result, bool *result_isnull);
 
 /* generator_reference.c */
 extern void wh_generator_load_groups(WhGenerator *generator);

@@ -96,15 +96,25 @@ wh_generator_is_safe_in_workers(Node *node)
 	return max_parallel_hazard(query) == PROPARALLEL_SAFE;
 }
 
+typedef struct ExpressionState
+{
+	WhArithmetic *arithmetic;	/* the short way, or NULL */
+	ExprState  *executor;
+} ExpressionState;
+
 static void
 fill_expression(WhGenerator *generator, WhColumn *column, WhRandom *random)
 {
-	ExprState  *state = column->state;
+	ExpressionState *state = column->state;
 	ExprContext *econtext = generator->econtext;
 	Datum		value;
 	bool		isnull;
 
-	value = ExecEvalExprSwitchContext(state, econtext, &isnull);
+	if (state->arithmetic &&
+		wh_arithmetic_run(state->arithmetic, generator->values, generator->isnull, column->buffer,
+						  &generator->values[column->index], &generator->isnull[column->index]))
+		return;
+	value = ExecEvalExprSwitchContext(state->executor, econtext, &isnull);
 	if (!isnull && !column->typbyval)
 		value = datumCopy(value, false, column->typlen);
 	generator->values[column->index] = value;
@@ -116,11 +126,15 @@ fill_expression(WhGenerator *generator, WhColumn *column, WhRandom *random)
 static void
 use_expression(WhGenerator *generator, WhColumn *column, Node *expression)
 {
+	ExpressionState *state = palloc(sizeof(ExpressionState));
+
 	collect_columns(expression, column);
 	if (!wh_generator_is_safe_in_workers(expression))
 		generator->is_parallel_safe = false;
 	expression = (Node *) expression_planner((Expr *) expression);
-	column->state = ExecInitExpr((Expr *) expression, NULL);
+	state->arithmetic = wh_arithmetic_compile(expression);
+	state->executor = ExecInitExpr((Expr *) expression, NULL);
+	column->state = state;
 	column->fill = fill_expression;
 }
 

@@ -20,17 +20,6 @@
 
 #include "generator.h"
 
-static const int64 power_of_ten[] = {
-	INT64CONST(1), INT64CONST(10), INT64CONST(100), INT64CONST(1000),
-	INT64CONST(10000), INT64CONST(100000), INT64CONST(1000000),
-	INT64CONST(10000000), INT64CONST(100000000), INT64CONST(1000000000),
-	INT64CONST(10000000000), INT64CONST(100000000000),
-	INT64CONST(1000000000000), INT64CONST(10000000000000),
-	INT64CONST(100000000000000), INT64CONST(1000000000000000),
-	INT64CONST(10000000000000000), INT64CONST(100000000000000000),
-	INT64CONST(1000000000000000000)
-};
-
 /* Find out how values of the column's type are stored. */
 void
 wh_value_prepare(WhColumn *column)
@@ -88,8 +77,8 @@ wh_value_prepare(WhColumn *column)
 				else
 				{
 					column->scale = scale;
-					if (precision - scale < lengthof(power_of_ten))
-						column->numeric_limit = power_of_ten[precision - scale];
+					if (precision - scale <= 18)
+						column->numeric_limit = wh_power_of_ten(precision - scale);
 				}
 			}
 			break;
@@ -164,33 +153,36 @@ wh_value_scaled(WhGenerator *generator, WhColumn *column, int64 units, int scale
 		case WH_TARGET_INT4:
 		case WH_TARGET_INT8:
 			if (scale > 0)
-				units = (units + (units < 0 ? -1 : 1) * power_of_ten[scale] / 2) / power_of_ten[scale];
+				units = (units + (units < 0 ? -1 : 1) * wh_power_of_ten(scale) / 2) / wh_power_of_ten(scale);
 			wh_value_integer(generator, column, units);
 			return;
 		case WH_TARGET_FLOAT4:
-			set(generator, column, Float4GetDatum((float4) ((double) units / (double) power_of_ten[scale])));
+			set(generator, column, Float4GetDatum((float4) ((double) units / (double) wh_power_of_ten(scale))));
 			return;
 		case WH_TARGET_FLOAT8:
-			set(generator, column, Float8GetDatum((double) units / (double) power_of_ten[scale]));
+			set(generator, column, Float8GetDatum((double) units / (double) wh_power_of_ten(scale)));
 			return;
 		case WH_TARGET_NUMERIC:
 			if (column->scale >= 0)
 			{
 				if (scale > column->scale)
 				{
-					int64		divisor = power_of_ten[scale - column->scale];
+					int64		divisor = wh_power_of_ten(scale - column->scale);
 
 					units = (units + (units < 0 ? -1 : 1) * divisor / 2) / divisor;
 				}
 				else if (scale < column->scale &&
-						 pg_mul_s64_overflow(units, power_of_ten[column->scale - scale], &units))
+						 pg_mul_s64_overflow(units, wh_power_of_ten(column->scale - scale), &units))
 					out_of_range(generator, column);
 				scale = column->scale;
-				if (column->numeric_limit && (units / power_of_ten[scale] >= column->numeric_limit ||
-											  units / power_of_ten[scale] <= -column->numeric_limit))
+				if (column->numeric_limit && (units / wh_power_of_ten(scale) >= column->numeric_limit ||
+											  units / wh_power_of_ten(scale) <= -column->numeric_limit))
 					out_of_range(generator, column);
 			}
-			set(generator, column, NumericGetDatum(int64_div_fast_to_numeric(units, scale)));
+			if (wh_numeric_put_units(column->buffer, units, scale))
+				set(generator, column, PointerGetDatum(column->buffer));
+			else
+				set(generator, column, NumericGetDatum(int64_div_fast_to_numeric(units, scale)));
 			return;
 		default:
 			break;
@@ -199,8 +191,8 @@ wh_value_scaled(WhGenerator *generator, WhColumn *column, int64 units, int scale
 		snprintf(text, sizeof(text), INT64_FORMAT, units);
 	else
 		snprintf(text, sizeof(text), "%s" INT64_FORMAT ".%0*lld", units < 0 ? "-" : "",
-				 (units < 0 ? -units : units) / power_of_ten[scale], scale,
-				 (long long) ((units < 0 ? -units : units) % power_of_ten[scale]));
+				 (units < 0 ? -units : units) / wh_power_of_ten(scale), scale,
+				 (long long) ((units < 0 ? -units : units) % wh_power_of_ten(scale)));
 	wh_value_text(generator, column, text, strlen(text));
 }
 

@@ -14,8 +14,10 @@
 
 #include "access/heapam.h"
 #include "access/heaptoast.h"
+#include "access/htup_details.h"
 #include "access/parallel.h"
 #include "access/tableam.h"
+#include "access/tupmacs.h"
 #include "access/xloginsert.h"
 #include "catalog/catalog.h"
 #include "catalog/index.h"
@@ -41,6 +43,34 @@ wh_generator_can_write_pages(Relation relation)
 		!IsCatalogRelation(relation) && !RelationUsesLocalBuffers(relation);
 }
 
+/* Note how each value is stored, and what is the same in every row's header. */
+static void
+prepare_form(WhWriter *writer)
+{
+	TupleDesc	tupdesc = writer->generator->tupdesc;
+	HeapTupleHeader header;
+
+	writer->attributes = palloc0(sizeof(WhAttribute) * Max(tupdesc->natts, 1));
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+
+		writer->attributes[i].length = attribute->attlen;
+		writer->attributes[i].by_value = attribute->attbyval;
+		writer->attributes[i].may_be_short = attribute->attstorage != TYPSTORAGE_PLAIN;
+		writer->attributes[i].alignment = attribute->attalign == TYPALIGN_CHAR ? 1 :
+			attribute->attalign == TYPALIGN_SHORT ? ALIGNOF_SHORT :
+			attribute->attalign == TYPALIGN_INT ? ALIGNOF_INT : ALIGNOF_DOUBLE;
+		writer->has_width |= attribute->attlen == -1;
+	}
+	writer->row = palloc0(TOAST_TUPLE_THRESHOLD + MAXIMUM_ALIGNOF);
+	header = (HeapTupleHeader) writer->row;
+	HeapTupleHeaderSetNatts(header, tupdesc->natts);
+	HeapTupleHeaderSetXmin(header, writer->xid);
+	HeapTupleHeaderSetCmin(header, writer->cid);
+	HeapTupleHeaderSetXmax(header, 0);
+}
+
 /* Prepare writing rows with a transaction and command id. */
 WhWriter *
 wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bool by_pages)
@@ -62,6 +92,7 @@ wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bo
 		for (int i = 0; i < WH_WRITE_PAGES; i++)
 			PageInit(writer->pages[i].data, BLCKSZ, 0);
 		writer->reserve = RelationGetTargetPageFreeSpace(writer->relation, HEAP_DEFAULT_FILLFACTOR);
+		prepare_form(writer);
 	}
 	else
 	{
@@ -168,51 +199,130 @@ stamp(WhWriter *writer, HeapTupleHeader tuple)
 	HeapTupleHeaderSetXmax(tuple, 0);
 }
 
-/* Put the generator's current row on the page. */
+/* Put the generator's current row, of any width, on the page. */
 static void
-add_to_page(WhWriter *writer)
+add_any_to_page(WhWriter *writer)
 {
 	WhGenerator *generator = writer->generator;
-	int			natts = generator->natts;
-	bool		has_null = false;
-	Size		data_len;
-	Size		hoff;
-	Size		len;
-	HeapTupleHeader tuple;
+	MemoryContext old_context = MemoryContextSwitchTo(generator->row_context);
+	HeapTuple	tuple = heap_form_tuple(generator->tupdesc, generator->values, generator->isnull);
+	HeapTupleHeader place;
 
-	for (int i = 0; i < natts; i++)
-		has_null |= generator->isnull[i];
-	data_len = heap_compute_data_size(generator->tupdesc, generator->values, generator->isnull);
-	hoff = MAXALIGN(SizeofHeapTupleHeader + (has_null ? BITMAPLEN(natts) : 0));
-	len = hoff + data_len;
-	if (len > TOAST_TUPLE_THRESHOLD)
+	if (tuple->t_len > TOAST_TUPLE_THRESHOLD)
 	{
-		MemoryContext old_context;
-		HeapTuple	toasted;
-
 		if (IsParallelWorker())
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("a generated row of relation \"%s\" is too wide to be made by several workers",
 							generator->name),
 					 errhint("Use workers => 1.")));
-		old_context = MemoryContextSwitchTo(generator->row_context);
-		toasted = heap_form_tuple(generator->tupdesc, generator->values, generator->isnull);
-		toasted->t_tableOid = RelationGetRelid(writer->relation);
-		toasted = heap_toast_insert_or_update(writer->relation, toasted, NULL, 0);
-		tuple = make_room(writer, toasted->t_len);
-		memcpy(tuple, toasted->t_data, toasted->t_len);
-		MemoryContextSwitchTo(old_context);
-		stamp(writer, tuple);
-		return;
+		tuple->t_tableOid = RelationGetRelid(writer->relation);
+		tuple = heap_toast_insert_or_update(writer->relation, tuple, NULL, 0);
 	}
-	tuple = make_room(writer, len);
-	memset(tuple, 0, hoff);
-	HeapTupleHeaderSetNatts(tuple, natts);
-	tuple->t_hoff = (uint8) hoff;
-	heap_fill_tuple(generator->tupdesc, generator->values, generator->isnull, (char *) tuple + hoff, data_len,
-					&tuple->t_infomask, has_null ? tuple->t_bits : NULL);
-	stamp(writer, tuple);
+	place = make_room(writer, tuple->t_len);
+	memcpy(place, tuple->t_data, tuple->t_len);
+	MemoryContextSwitchTo(old_context);
+	stamp(writer, place);
+}
+
+/*
+ * Put a value at an offset of the row that is being formed, aligned, and
+ * return the offset after it; 0 when it takes heap_form_tuple.
+ */
+static inline Size
+form_value(char *row, Size offset, const WhAttribute *attribute, Datum value)
+{
+	Size		start = TYPEALIGN(attribute->alignment, offset);
+	Size		len;
+
+	if (attribute->length == -1)
+	{
+		const struct varlena *data = (const struct varlena *) DatumGetPointer(value);
+
+		if (VARATT_IS_EXTERNAL(data))
+			return 0;
+		if (VARATT_IS_SHORT(data))
+		{
+			len = VARSIZE_SHORT(data);
+			if (offset + len > TOAST_TUPLE_THRESHOLD)
+				return 0;
+			memcpy(row + offset, data, len);
+			return offset + len;
+		}
+		if (attribute->may_be_short && VARATT_CAN_MAKE_SHORT(data))
+		{
+			len = VARATT_CONVERTED_SHORT_SIZE(data);
+			if (offset + len > TOAST_TUPLE_THRESHOLD)
+				return 0;
+			SET_VARSIZE_SHORT(row + offset, len);
+			memcpy(row + offset + VARHDRSZ_SHORT, VARDATA(data), len - VARHDRSZ_SHORT);
+			return offset + len;
+		}
+		len = VARSIZE(data);
+	}
+	else if (attribute->length > 0)
+		len = attribute->length;
+	else
+		return 0;
+	if (start + len > TOAST_TUPLE_THRESHOLD)
+		return 0;
+	while (offset < start)
+		row[offset++] = 0;
+	if (!attribute->by_value)
+		memcpy(row + start, DatumGetPointer(value), len);
+	else if (len == sizeof(int32))
+		*(int32 *) (row + start) = DatumGetInt32(value);
+	else if (len == sizeof(int64))
+		*(int64 *) (row + start) = DatumGetInt64(value);
+	else
+		store_att_byval(row + start, value, (int) len);
+	return start + len;
+}
+
+/*
+ * Put the generator's current row on the page, as heap_form_tuple would form
+ * it: header, bitmap of values that are not NULL, values.
+ */
+static void
+add_to_page(WhWriter *writer)
+{
+	WhGenerator *generator = writer->generator;
+	int			natts = generator->natts;
+	char	   *row = writer->row;
+	HeapTupleHeader header = (HeapTupleHeader) row;
+	bool		has_null = false;
+	Size		offset;
+
+	for (int i = 0; i < natts; i++)
+		has_null |= generator->isnull[i];
+	header->t_infomask = HEAP_XMAX_INVALID | (has_null ? HEAP_HASNULL : 0) |
+		(writer->has_width ? HEAP_HASVARWIDTH : 0);
+	offset = MAXALIGN(SizeofHeapTupleHeader + (has_null ? BITMAPLEN(natts) : 0));
+	header->t_hoff = (uint8) offset;
+	memset(header->t_bits, 0, offset - SizeofHeapTupleHeader);
+	if (writer->has_width && has_null)
+	{
+		/* The flag is for values that are there. */
+		header->t_infomask &= ~HEAP_HASVARWIDTH;
+		for (int i = 0; i < natts; i++)
+			if (!generator->isnull[i] && writer->attributes[i].length == -1)
+				header->t_infomask |= HEAP_HASVARWIDTH;
+	}
+	/* Offsets count from the data's start, which is aligned like the tuple. */
+	for (int i = 0; i < natts; i++)
+	{
+		if (generator->isnull[i])
+			continue;
+		if (has_null)
+			header->t_bits[i >> 3] |= (bits8) (1 << (i & 7));
+		offset = form_value(row, offset, &writer->attributes[i], generator->values[i]);
+		if (unlikely(offset == 0))
+		{
+			add_any_to_page(writer);
+			return;
+		}
+	}
+	memcpy(make_room(writer, offset), row, offset);
 }
 
 /* Insert the rows kept in slots, with their index entries. */

@@ -13,6 +13,15 @@
 #define WH_WRITE_SLOTS 512
 #define WH_WRITE_PAGES 16
 
+/* How a column's values are stored in a tuple. */
+typedef struct WhAttribute
+{
+	int16		length;			/* -1: varlena; -2: C string */
+	bool		by_value;
+	bool		may_be_short;	/* have a header of one byte */
+	uint8		alignment;
+} WhAttribute;
+
 typedef struct WhWriter
 {
 	WhGenerator *generator;
@@ -29,6 +38,9 @@ typedef struct WhWriter
 	int			npages;			/* full ones; the next is being filled */
 	int			ntuples;		/* on that one */
 	Size		reserve;		/* bytes left free on each page */
+	WhAttribute *attributes;
+	bool		has_width;		/* a column is a varlena */
+	char	   *row;			/* being formed */
 
 	/* By slots, when not by pages. */
 	BulkInsertState bulk;
