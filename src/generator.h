@@ -117,6 +117,14 @@ typedef enum WhGroupKind
 	WH_GROUP_PARENT
 } WhGroupKind;
 
+/* Where a value of a loaded row is. */
+typedef enum WhCellKind
+{
+	WH_CELL_VALUE,				/* it is the cell */
+	WH_CELL_INSIDE,			/* by reference, within the cell */
+	WH_CELL_BYTES				/* by reference, the cell is its offset */
+} WhCellKind;
+
 struct WhGroup
 {
 	WhGroupKind kind;
@@ -137,8 +145,11 @@ struct WhGroup
 	bool		is_linked;		/* parents of the batch, in order */
 	bool		is_loaded;
 	int64		nrows;
-	Datum	   *values;			/* [row * ncolumns + column] */
+	Datum	   *values;			/* [row * ncolumns + column], the cells */
 	bool	   *isnull;			/* the same; NULL when none is */
+	WhCellKind	   *cell_kinds;			/* of each column */
+	char	   *bytes;			/* values by reference */
+	Size		nbytes;
 };
 
 /* What is asked of one call of wh.generate. */
@@ -245,10 +256,6 @@ extern Timestamp wh_generator_time_later(WhGenerator *generator, Timestamp than,
 extern WhArithmetic *wh_arithmetic_compile(Node *expression);
 extern bool wh_arithmetic_run(const WhArithmetic *arithmetic, const Datum *values, const bool *isnull, char *buffer,
 							  Datum *result, bool *result_isnull);
-
-/* generator_reference.c */
-extern void wh_generator_load_groups(WhGenerator *generator);
-extern int64 wh_generator_count_parents(WhGenerator *generator);
 
 /* generator_dirt.c */
 extern void wh_generator_prepare_dirt(WhGenerator *generator, WhColumn *column, const WhSpec *spec);

@@ -13,6 +13,13 @@
 /* Up to so many ranks, tables stay in the processor's cache. */
 #define ZIPF_FEW 1024
 
+/*
+ * Up to so many, the tables that inversion needs are made in a millisecond, and
+ * it mostly looks at their first entries, those of the frequent ranks.
+ */
+#define ZIPF_MORE 65536
+#define ZIPF_GUIDE_BITS 14
+
 #define LN2_HIGH 6.93147180369123816490e-01
 #define LN2_LOW 1.90821492927058770002e-10
 
@@ -189,6 +196,37 @@ zipf_h_integral_inverse(const WhZipf *zipf, double x)
 }
 
 /*
+ * Prepare inversion: the guide leads from the leading bits of a uniform number
+ * to the first rank it can mean (Chen and Asau, 1974).
+ */
+static void
+zipf_init_guide(WhZipf *zipf, int n, double exponent)
+{
+	double	   *cumulative = palloc(sizeof(double) * n);
+	int		   *guide = palloc(sizeof(int) * (1 << ZIPF_GUIDE_BITS));
+	double		sum = 0;
+	int			k = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		sum += exponent == 1.0 ? 1.0 / (i + 1) : wh_random_exp(-exponent * wh_random_log(i + 1));
+		cumulative[i] = sum;
+	}
+	for (int i = 0; i < n; i++)
+		cumulative[i] /= sum;
+	/* Above any uniform number, whatever the rounding. */
+	cumulative[n - 1] = 2.0;
+	for (int g = 0; g < 1 << ZIPF_GUIDE_BITS; g++)
+	{
+		while (cumulative[k] <= (double) g / (1 << ZIPF_GUIDE_BITS))
+			k++;
+		guide[g] = k;
+	}
+	zipf->cumulative = cumulative;
+	zipf->guide = guide;
+}
+
+/*
  * Prepare draws of ranks 1 to n; n >= 1, exponent > 0.  Allocates in the
  * current memory context.
  */
@@ -196,6 +234,8 @@ void
 wh_random_zipf_init(WhZipf *zipf, int64 n, double exponent)
 {
 	zipf->few.count = 0;
+	zipf->cumulative = NULL;
+	zipf->guide = NULL;
 	if (n <= ZIPF_FEW)
 	{
 		double	   *weights = palloc(sizeof(double) * n);
@@ -204,6 +244,11 @@ wh_random_zipf_init(WhZipf *zipf, int64 n, double exponent)
 			weights[k] = wh_random_exp(-exponent * wh_random_log(k + 1));
 		wh_random_alias_init(&zipf->few, (int) n, weights);
 		pfree(weights);
+		return;
+	}
+	if (n <= ZIPF_MORE)
+	{
+		zipf_init_guide(zipf, (int) n, exponent);
 		return;
 	}
 	zipf->n = (double) n;
@@ -219,6 +264,16 @@ wh_random_zipf(const WhZipf *zipf, WhRandom *random)
 {
 	if (zipf->few.count > 0)
 		return wh_random_alias(&zipf->few, random) + 1;
+	if (zipf->cumulative)
+	{
+		uint64		x = wh_random_next(random);
+		double		share = (double) (x >> 11) * (1.0 / 9007199254740992.0);
+		int			k = zipf->guide[x >> (64 - ZIPF_GUIDE_BITS)];
+
+		while (zipf->cumulative[k] <= share)
+			k++;
+		return k + 1;
+	}
 	for (;;)
 	{
 		double		u = zipf->h_last + wh_random_double(random) * (zipf->h_first - zipf->h_last);

@@ -28,10 +28,15 @@ typedef struct WhAlias
 	int		   *alias;
 } WhAlias;
 
-/* Zipf's law over ranks 1 to n: few by alias tables, many by rejection-inversion. */
+/*
+ * Zipf's law over ranks 1 to n: few by alias tables, more by inversion with a
+ * guide table, many by rejection-inversion.
+ */
 typedef struct WhZipf
 {
-	WhAlias		few;			/* count 0: many */
+	WhAlias		few;			/* count 0: more */
+	double	   *cumulative;		/* share of the ranks up to this one; NULL: many */
+	int		   *guide;
 	double		n;
 	double		exponent;
 	double		h_first;

@@ -34,6 +34,7 @@
 #include "utils/snapmgr.h"
 
 #include "generator_catalog.h"
+#include "generator_group.h"
 #include "generator_update.h"
 #include "generator_write.h"
 
@@ -50,6 +51,7 @@ PGDLLEXPORT void wh_generator_worker_main(dsm_segment *segment, shm_toc *toc);
 #define CHUNK_ROWS 4096
 #define MAX_WORKERS 64
 #define TOC_SHARED 1
+#define TOC_GROUPS 2
 
 /* What the processes of one request share. */
 typedef struct Shared
@@ -98,7 +100,7 @@ wh_generator_worker_main(dsm_segment *segment, shm_toc *toc)
 		elog(ERROR, "generator of relation %u is gone", shared->request.relid);
 	generator = wh_generator_compile(relation, definition.columns, definition.mutable_columns,
 									 definition.updated_at, definition.dirt, &shared->request);
-	wh_generator_load_groups(generator);
+	wh_generator_attach_groups(generator, shm_toc_lookup(toc, TOC_GROUPS, false));
 	work(wh_generator_writer(generator, shared->xid, shared->cid, true), shared);
 	MemoryContextDelete(generator->context);
 	table_close(relation, RowExclusiveLock);
@@ -113,11 +115,16 @@ run_parallel(WhWriter *writer, int workers)
 	Size		size = offsetof(Shared, dirt_count) + sizeof(pg_atomic_uint64) * ncounts;
 	ParallelContext *pcxt;
 	Shared	   *shared;
+	Size		groups_size;
+	char	   *groups;
 
+	wh_generator_load_groups(generator);
+	groups_size = wh_generator_shared_groups_size(generator);
 	EnterParallelMode();
 	pcxt = CreateParallelContext("widgets_wh", "wh_generator_worker_main", workers - 1);
 	shm_toc_estimate_chunk(&pcxt->estimator, size);
-	shm_toc_estimate_keys(&pcxt->estimator, 1);
+	shm_toc_estimate_chunk(&pcxt->estimator, groups_size);
+	shm_toc_estimate_keys(&pcxt->estimator, 2);
 	InitializeParallelDSM(pcxt);
 	shared = shm_toc_allocate(pcxt->toc, size);
 	shared->request = generator->request;
@@ -129,8 +136,10 @@ run_parallel(WhWriter *writer, int workers)
 	for (int i = 0; i < ncounts; i++)
 		pg_atomic_init_u64(&shared->dirt_count[i], 0);
 	shm_toc_insert(pcxt->toc, TOC_SHARED, shared);
+	groups = shm_toc_allocate(pcxt->toc, groups_size);
+	wh_generator_share_groups(generator, groups);
+	shm_toc_insert(pcxt->toc, TOC_GROUPS, groups);
 	LaunchParallelWorkers(pcxt);
-	wh_generator_load_groups(generator);
 	work(writer, shared);
 	WaitForParallelWorkersToFinish(pcxt);
 	writer->written = (int64) pg_atomic_read_u64(&shared->written);

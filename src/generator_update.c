@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "generator_group.h"
 #include "generator_update.h"
 
 /* A statement that changes a column, with those of its group. */
