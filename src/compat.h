@@ -126,6 +126,13 @@
 #define wh_relation_locator(relation) (&(relation)->rd_node)
 #endif
 
+/* 18 returns a relation's path by value. */
+#if PG_VERSION_NUM >= 180000
+#define wh_relation_path(relation) pstrdup(relpathperm(*wh_relation_locator(relation), MAIN_FORKNUM).str)
+#else
+#define wh_relation_path(relation) relpathperm(*wh_relation_locator(relation), MAIN_FORKNUM)
+#endif
+
 /* 17 passes the statement to reindex_relation. */
 #if PG_VERSION_NUM >= 170000
 #define wh_reindex_relation(relid) \

@@ -59,6 +59,7 @@ typedef struct Shared
 	WhRequest	request;
 	TransactionId xid;
 	CommandId	cid;
+	WhBlocks	blocks;
 	pg_atomic_uint64 next;		/* rows given out */
 	pg_atomic_uint64 written;
 	int			ncounts;
@@ -101,16 +102,16 @@ wh_generator_worker_main(dsm_segment *segment, shm_toc *toc)
 	generator = wh_generator_compile(relation, definition.columns, definition.mutable_columns,
 									 definition.updated_at, definition.dirt, &shared->request);
 	wh_generator_attach_groups(generator, shm_toc_lookup(toc, TOC_GROUPS, false));
-	work(wh_generator_writer(generator, shared->xid, shared->cid, true), shared);
+	work(wh_generator_writer(generator, shared->xid, shared->cid, &shared->blocks), shared);
 	MemoryContextDelete(generator->context);
 	table_close(relation, RowExclusiveLock);
 }
 
-/* Make all rows, with the help of workers; the writer is the leader's. */
-static void
-run_parallel(WhWriter *writer, int workers)
+/* Make all rows, with the help of workers, and return the leader's writer. */
+static WhWriter *
+run_parallel(WhGenerator *generator, int workers, BlockNumber first_block)
 {
-	WhGenerator *generator = writer->generator;
+	WhWriter   *writer;
 	int			ncounts = (generator->ncolumns + 1) * WH_DIRT_KINDS;
 	Size		size = offsetof(Shared, dirt_count) + sizeof(pg_atomic_uint64) * ncounts;
 	ParallelContext *pcxt;
@@ -128,8 +129,9 @@ run_parallel(WhWriter *writer, int workers)
 	InitializeParallelDSM(pcxt);
 	shared = shm_toc_allocate(pcxt->toc, size);
 	shared->request = generator->request;
-	shared->xid = writer->xid;
-	shared->cid = writer->cid;
+	shared->xid = GetCurrentTransactionId();
+	shared->cid = GetCurrentCommandId(true);
+	wh_generator_blocks_init(&shared->blocks, first_block);
 	pg_atomic_init_u64(&shared->next, 0);
 	pg_atomic_init_u64(&shared->written, 0);
 	shared->ncounts = ncounts;
@@ -140,6 +142,7 @@ run_parallel(WhWriter *writer, int workers)
 	wh_generator_share_groups(generator, groups);
 	shm_toc_insert(pcxt->toc, TOC_GROUPS, groups);
 	LaunchParallelWorkers(pcxt);
+	writer = wh_generator_writer(generator, shared->xid, shared->cid, &shared->blocks);
 	work(writer, shared);
 	WaitForParallelWorkersToFinish(pcxt);
 	writer->written = (int64) pg_atomic_read_u64(&shared->written);
@@ -147,6 +150,7 @@ run_parallel(WhWriter *writer, int workers)
 		generator->dirt_count[i] = (int64) pg_atomic_read_u64(&shared->dirt_count[i]);
 	DestroyParallelContext(pcxt);
 	ExitParallelMode();
+	return writer;
 }
 
 /* Raise an error when the table has what bulk writing cannot honour. */
@@ -278,11 +282,19 @@ insert_rows(WhGenerator *generator, int workers, WhResult *result)
 				 errdetail("A default, constraint or expression of it is not parallel safe.")));
 		workers = 1;
 	}
-	writer = wh_generator_writer(generator, GetCurrentTransactionId(), GetCurrentCommandId(true), by_pages);
 	if (workers > 1)
-		run_parallel(writer, workers);
+	{
+		/* Parallel operations cannot assign one. */
+		(void) GetCurrentTransactionId();
+		writer = run_parallel(generator, workers, first_block);
+	}
 	else
 	{
+		WhBlocks	blocks;
+
+		wh_generator_blocks_init(&blocks, first_block);
+		writer = wh_generator_writer(generator, GetCurrentTransactionId(), GetCurrentCommandId(true),
+									 by_pages ? &blocks : NULL);
 		wh_generator_load_groups(generator);
 		wh_generator_write_range(writer, request->first_row, request->rows);
 		wh_generator_write_end(writer);

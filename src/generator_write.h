@@ -8,10 +8,19 @@
 #include "generator.h"
 
 #include "access/heapam.h"
+#include "port/atomics.h"
 #include "storage/block.h"
+#include "storage/condition_variable.h"
 
 #define WH_WRITE_SLOTS 512
-#define WH_WRITE_PAGES 16
+
+/* The blocks that the processes of a request add to the table, in shared memory. */
+typedef struct WhBlocks
+{
+	pg_atomic_uint32 next;		/* to be given out */
+	pg_atomic_uint32 written;	/* all before this one are in the file */
+	ConditionVariable turn;
+} WhBlocks;
 
 /* How a column's values are stored in a tuple. */
 typedef struct WhAttribute
@@ -33,8 +42,10 @@ typedef struct WhWriter
 	int64		written;
 
 	/* By new pages. */
-	bool		by_pages;
+	WhBlocks   *blocks;			/* NULL: by slots */
+	char	   *path;			/* of the table's first file */
 	PGAlignedBlock *pages;
+	int			max_pages;
 	int			npages;			/* full ones; the next is being filled */
 	int			ntuples;		/* on that one */
 	Size		reserve;		/* bytes left free on each page */
@@ -49,10 +60,17 @@ typedef struct WhWriter
 	int			nmade;
 } WhWriter;
 
-extern bool wh_generator_can_write_pages(Relation relation);
-extern WhWriter *wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, bool by_pages);
+/* generator_write.c */
+extern WhWriter *wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, WhBlocks *blocks);
 extern void wh_generator_write_range(WhWriter *writer, int64 first_row, int64 rows);
 extern void wh_generator_write_end(WhWriter *writer);
 extern void wh_generator_write_indexes(WhWriter *writer, BlockNumber first_block);
+
+/* generator_pages.c */
+extern bool wh_generator_can_write_pages(Relation relation);
+extern void wh_generator_blocks_init(WhBlocks *blocks, BlockNumber first);
+extern void wh_generator_pages_open(WhWriter *writer, WhBlocks *blocks);
+extern void wh_generator_pages_add(WhWriter *writer);
+extern void wh_generator_pages_close(WhWriter *writer);
 
 #endif							/* WH_GENERATOR_WRITE_H */
