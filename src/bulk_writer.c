@@ -86,8 +86,7 @@ wh_bulk_open(Oid relid, bool at_end)
 
 /*
  * Build the indexes at close instead of row by row, if the table was empty.
- * For writers whose caller looks nothing up through an index meanwhile, and
- * updates nothing.  Whoever plans a query over the table then waits for the
+ * For writers whose caller looks nothing up through an index meanwhile.  Whoever plans a query over the table then waits for the
  * end of the transaction.
  */
 void

@@ -1,10 +1,11 @@
 /*
  * splice_scan.c
- *	  Finds the staged versions of a key through the unique index of its table.
+ *	  Finds the staged versions of a key through the unique index of its table,
+ *	  or among the rows that a first load put in before it began to sort.
  *
  * Runs inside wh_ingest_feed under the active snapshot, which does not see what
- * this run writes: a key is looked at once in a run (a snapshot feed takes a
- * new snapshot for each file).
+ * is written from then on: a key is looked at once (a snapshot feed takes a new
+ * snapshot for each file).
  */
 #include "postgres.h"
 
@@ -13,6 +14,7 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "catalog/pg_am.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -63,6 +65,46 @@ init_key(Relation index, int column, StrategyNumber strategy, ScanKey key)
 						   get_opcode(operator), (Datum) 0);
 }
 
+/* Read the next row of an ordered scan. */
+static void
+next_ordered(WhStagedScan *scan)
+{
+	scan->has_row = table_scan_getnextslot(scan->ordered, ForwardScanDirection, scan->slot);
+	if (scan->has_row)
+		slot_getallattrs(scan->slot);
+}
+
+/* Begin to read the rows that this run put in, in the order of their keys. */
+static void
+open_ordered(WhStagedScan *scan)
+{
+	wh_ordered_end(scan->ing);
+	/* From the first block on, which other scans of the table must not change. */
+	scan->ordered = table_beginscan_strat(scan->table, GetActiveSnapshot(), 0, NULL, true, false);
+	scan->slot = table_slot_create(scan->table, NULL);
+	next_ordered(scan);
+}
+
+/* Go on to the row of a key, which comes after those asked for before. */
+static bool
+find_ordered(WhStagedScan *scan, Datum *values)
+{
+	int			cmp = -1;
+
+	while (scan->has_row && (cmp = wh_sort_key_compare(scan->ing, scan->slot->tts_values, values)) < 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		next_ordered(scan);
+	}
+	return scan->has_row && cmp == 0;
+}
+
+static TimestampTz
+ordered_from(WhStagedScan *scan)
+{
+	return DatumGetTimestampTz(scan->slot->tts_values[scan->ing->ours.effective_from - 1]);
+}
+
 /* Open a scan.  When the table is empty, nothing is opened or ever found. */
 WhStagedScan *
 wh_staged_open(WhIngest *ing)
@@ -74,6 +116,11 @@ wh_staged_open(WhIngest *ing)
 
 	scan->ing = ing;
 	scan->table = relation_open(wh_feed_table(ing->feed), AccessShareLock);
+	if (wh_ordered_has_rows(ing))
+	{
+		open_ordered(scan);
+		return scan;
+	}
 	if (RelationGetNumberOfBlocks(scan->table) == 0)
 	{
 		relation_close(scan->table, NoLock);
@@ -111,6 +158,13 @@ wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVe
 {
 	if (scan->table == NULL)
 		return false;
+	if (scan->ordered)
+	{
+		if (!find_ordered(scan, values) || ordered_from(scan) >= time)
+			return false;
+		wh_version_load(scan->ing, version, scan->slot);
+		return true;
+	}
 	set_key(scan, scan->backward_keys, values, time);
 	index_rescan(scan->backward, scan->backward_keys, scan->ing->nkeys + 1, NULL, 0);
 	if (!index_getnext_slot(scan->backward, BackwardScanDirection, scan->slot))
@@ -128,6 +182,12 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 {
 	if (scan->table == NULL)
 		return;
+	if (scan->ordered)
+	{
+		scan->is_found = find_ordered(scan, values) &&
+			(scan->ing->feed->load == WH_LOAD_APPEND || ordered_from(scan) >= time);
+		return;
+	}
 	set_key(scan, scan->forward_keys, values, time);
 	index_rescan(scan->forward, scan->forward_keys,
 				 scan->ing->nkeys + (scan->backward ? 1 : 0), NULL, 0);
@@ -137,6 +197,15 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 bool
 wh_staged_next(WhStagedScan *scan, WhStagedVersion *version)
 {
+	if (scan->ordered)
+	{
+		/* a key has one row here */
+		if (!scan->is_found)
+			return false;
+		scan->is_found = false;
+		wh_version_load(scan->ing, version, scan->slot);
+		return true;
+	}
 	if (scan->table == NULL || !index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
 		return false;
 	wh_version_load(scan->ing, version, scan->slot);
@@ -150,10 +219,15 @@ wh_staged_close(WhStagedScan *scan)
 	if (scan->table == NULL)
 		return;
 	ExecDropSingleTupleTableSlot(scan->slot);
-	index_endscan(scan->forward);
-	if (scan->backward)
-		index_endscan(scan->backward);
-	index_close(scan->index, NoLock);
+	if (scan->ordered)
+		table_endscan(scan->ordered);
+	else
+	{
+		index_endscan(scan->forward);
+		if (scan->backward)
+			index_endscan(scan->backward);
+		index_close(scan->index, NoLock);
+	}
 	relation_close(scan->table, NoLock);
 	scan->table = NULL;
 }
