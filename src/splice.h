@@ -44,6 +44,7 @@ typedef struct WhStagedScan
 	IndexScanDesc backward;		/* key and effective_from < */
 	ScanKeyData forward_keys[WH_MAX_KEY + 1];
 	ScanKeyData backward_keys[WH_MAX_KEY + 1];
+	Datum	   *held;			/* the forward scan's key; laid out as a staged row */
 	TupleTableSlot *slot;
 } WhStagedScan;
 

@@ -16,6 +16,7 @@
 #include "catalog/pg_am.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -140,6 +141,7 @@ wh_staged_open(WhIngest *ing)
 		scan->backward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
 	}
 	scan->forward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
+	scan->held = palloc0(sizeof(Datum) * ing->desc->natts);
 	scan->slot = table_slot_create(scan->table, NULL);
 	return scan;
 }
@@ -150,6 +152,23 @@ set_key(WhStagedScan *scan, ScanKeyData *keys, Datum *values, TimestampTz time)
 	for (int i = 0; i < scan->ing->nkeys; i++)
 		keys[i].sk_argument = values[scan->ing->key_staged[i] - 1];
 	keys[scan->ing->nkeys].sk_argument = TimestampTzGetDatum(time);
+}
+
+/* Copy a key: the index compares with it whenever the scan goes on to another page. */
+static void
+hold_key(WhStagedScan *scan, Datum *values)
+{
+	WhIngest   *ing = scan->ing;
+
+	for (int i = 0; i < ing->nkeys; i++)
+	{
+		int			n = ing->key_staged[i] - 1;
+		Form_pg_attribute att = TupleDescAttr(ing->desc, n);
+
+		if (!att->attbyval && scan->held[n])
+			pfree(DatumGetPointer(scan->held[n]));
+		scan->held[n] = datumCopy(values[n], att->attbyval, att->attlen);
+	}
 }
 
 /* Find the last version of the key in values that begins before a time. */
@@ -188,7 +207,8 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 			(scan->ing->feed->load == WH_LOAD_APPEND || ordered_from(scan) >= time);
 		return;
 	}
-	set_key(scan, scan->forward_keys, values, time);
+	hold_key(scan, values);
+	set_key(scan, scan->forward_keys, scan->held, time);
 	index_rescan(scan->forward, scan->forward_keys,
 				 scan->ing->nkeys + (scan->backward ? 1 : 0), NULL, 0);
 }
