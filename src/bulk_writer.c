@@ -12,12 +12,14 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/hio.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -33,6 +35,7 @@ typedef struct WhBulkWriterState
 	EState	   *estate;
 	ResultRelInfo *result_rel;
 	BulkInsertState bistate;
+	BlockNumber ring_after;		/* block from which on written pages leave the cache */
 	int			options;
 	MemoryContext context;		/* of the writer */
 	MemoryContext batch_context;	/* formed tuples; reset at each flush */
@@ -70,6 +73,9 @@ wh_bulk_open(Oid relid, bool at_end)
 	InitResultRelInfo(state->result_rel, writer->rel, 0, NULL, 0);
 	ExecOpenIndices(state->result_rel, false);
 	state->bistate = GetBulkInsertState();
+	FreeAccessStrategy(state->bistate->strategy);
+	state->bistate->strategy = NULL;
+	state->ring_after = nblocks + NBuffers / 4;
 	state->options = at_end ? TABLE_INSERT_SKIP_FSM : 0;
 	/* One block that a reset keeps holds a whole batch. */
 	state->batch_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh bulk rows",
@@ -80,8 +86,7 @@ wh_bulk_open(Oid relid, bool at_end)
 
 /*
  * Build the indexes at close instead of row by row, if the table was empty.
- * For writers whose caller looks nothing up through an index meanwhile, and
- * updates nothing.  Whoever plans a query over the table then waits for the
+ * For writers whose caller looks nothing up through an index meanwhile.  Whoever plans a query over the table then waits for the
  * end of the transaction.
  */
 void
@@ -96,6 +101,22 @@ wh_bulk_defer_indexes(WhBulkWriter *writer)
 	state->reindex = true;
 }
 
+/*
+ * Keep what is written in the cache: indexes, statistics and the next step of
+ * the cycle read it again.  What is more than a quarter of the cache goes
+ * through a small ring of buffers, as COPY's rows do, and does not push out
+ * everything else.
+ */
+static void
+choose_ring(WhBulkWriterState *state)
+{
+	bool		wants_ring = BufferIsValid(state->bistate->current_buf) &&
+		BufferGetBlockNumber(state->bistate->current_buf) >= state->ring_after;
+
+	if (wants_ring && state->bistate->strategy == NULL)
+		state->bistate->strategy = GetAccessStrategy(BAS_BULKWRITE);
+}
+
 /* Write the gathered rows and their index entries. */
 void
 wh_bulk_flush(WhBulkWriter *writer)
@@ -105,6 +126,7 @@ wh_bulk_flush(WhBulkWriter *writer)
 
 	if (state->nbuffered == 0)
 		return;
+	choose_ring(state);
 	old = MemoryContextSwitchTo(state->batch_context);
 	/* The block that updates went to last is no place for rows at the end. */
 	RelationSetTargetBlock(writer->rel, InvalidBlockNumber);

@@ -37,6 +37,8 @@ typedef struct DimensionPass
 	AttrNumber	from_column;	/* history 'query': the result's effective_from */
 	AttrNumber	to_column;		/* and effective_to, or 0 */
 	WhBatchStep *counts;
+	Datum	   *row_values;		/* room for a row of the query, what comes before it included */
+	bool	   *row_isnull;
 } DimensionPass;
 
 /* Find the result's columns that the dimension's columns come from. */
@@ -59,6 +61,8 @@ map_columns(DimensionPass *pass)
 		else if (next < d->ncolumns)
 			pass->column[next++] = i + 1;
 	}
+	pass->row_values = palloc(sizeof(Datum) * (result->natts + d->nkey + 2));
+	pass->row_isnull = palloc(sizeof(bool) * (result->natts + d->nkey + 2));
 	if (next != d->ncolumns)
 		elog(ERROR, "the query of dimension \"%s\" has %d columns where the table has %d",
 			 d->name, next, d->ncolumns);
@@ -72,8 +76,12 @@ state_values(DimensionPass *pass, HeapTuple tuple, TupleDesc tupdesc, int offset
 
 	state->values = palloc(sizeof(Datum) * Max(d->ncolumns, 1));
 	state->isnull = palloc(sizeof(bool) * Max(d->ncolumns, 1));
+	heap_deform_tuple(tuple, tupdesc, pass->row_values, pass->row_isnull);
 	for (int i = 0; i < d->ncolumns; i++)
-		state->values[i] = heap_getattr(tuple, pass->column[i] + offset, tupdesc, &state->isnull[i]);
+	{
+		state->values[i] = pass->row_values[pass->column[i] + offset - 1];
+		state->isnull[i] = pass->row_isnull[pass->column[i] + offset - 1];
+	}
 }
 
 /* Read the row at a time, if there is one; more rows at it are warnings. */
@@ -119,28 +127,40 @@ states_as_of(DimensionPass *pass, WhMerge *merge, int *nstates)
 	return states;
 }
 
-/* The same from the versions of the one feed: a state at each beginning and end. */
+/*
+ * The same from rows at the beginnings of one feed's versions, which say when
+ * the version ends: a state at each beginning, and where a gap begins.
+ */
 static WhState *
 states_direct(DimensionPass *pass, WhMerge *merge, int *nstates)
 {
-	WhMergeSide *versions = &merge->sides[2];
+	WhGroup    *rows = &merge->sides[0].group;
+	TupleDesc	tupdesc = merge->sides[0].cursor->tupdesc;
 	int			nkey = pass->dimension->nkey;
-	WhState    *states = palloc0(sizeof(WhState) * Max(versions->group.ntuples * 2, 1));
+	WhState    *states = palloc0(sizeof(WhState) * Max(rows->ntuples * 2, 1));
 	TimestampTz open_until = DT_NOEND;
 	int			n = 0;
-	int			r = 0;
-	bool		isnull;
 
-	for (int v = 0; v < versions->group.ntuples; v++)
+	for (int r = 0; r < rows->ntuples; r++)
 	{
-		HeapTuple	tuple = versions->group.tuples[v];
-		TupleDesc	tupdesc = versions->cursor->tupdesc;
-		TimestampTz from = DatumGetTimestampTz(heap_getattr(tuple, nkey + 1, tupdesc, &isnull));
+		WhState    *state = &states[n];
+		bool		isnull;
+		TimestampTz from = DatumGetTimestampTz(heap_getattr(rows->tuples[r], nkey + 1, tupdesc, &isnull));
 
-		if (v > 0 && open_until < from)
-			states[n++].at = open_until;
-		state_at(pass, &merge->sides[0], &r, from, &states[n++]);
-		open_until = DatumGetTimestampTz(heap_getattr(tuple, nkey + 2, tupdesc, &isnull));
+		if (r > 0 && states[n - 1].at == from)
+		{
+			pass->counts->warnings++;
+			continue;
+		}
+		if (r > 0 && open_until < from)
+		{
+			state->at = open_until;
+			state = &states[++n];
+		}
+		state->at = from;
+		state_values(pass, rows->tuples[r], tupdesc, nkey + 2, state);
+		n++;
+		open_until = DatumGetTimestampTz(pass->row_values[nkey + 1]);
 	}
 	if (open_until < DT_NOEND)
 		states[n++].at = open_until;
@@ -258,12 +278,17 @@ existing_versions(DimensionPass *pass, WhMerge *merge, int *n)
 	return versions;
 }
 
-/*
- * Read wanted and existing in step, and write the differences.  times_sql gives
- * the points, or the versions, of history 'auto'; else it is NULL.
- */
+/* How a pass reads what is wanted. */
+typedef enum PassForm
+{
+	PASS_POINTS,				/* the query as of wh_points */
+	PASS_DIRECT,				/* the query at the beginning of one feed's versions */
+	PASS_CURRENT				/* the query itself */
+} PassForm;
+
+/* Read wanted and existing in step, and write the differences. */
 static void
-run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql, const char *times_sql)
+run_pass(DimensionPass *pass, PassForm form, const char *rows_sql, const char *existing_sql)
 {
 	WhDimension *d = pass->dimension;
 	WhMerge    *merge = wh_merge_open(d->nkey);
@@ -275,10 +300,10 @@ run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql, co
 		leading[i] = i + 1;
 		existing_keys[i] = d->key[i] + 1;	/* ctid comes first */
 	}
-	wh_merge_add(merge, rows_sql, times_sql ? leading : pass->plan->key_attnos);
+	wh_merge_add(merge, rows_sql, form == PASS_CURRENT ? pass->plan->key_attnos : leading);
 	wh_merge_add(merge, existing_sql, existing_keys);
-	if (times_sql)
-		wh_merge_add(merge, times_sql, leading);
+	if (form == PASS_POINTS)
+		wh_merge_add(merge, "SELECT * FROM " WH_POINTS_NAME, leading);
 	while (wh_merge_next(merge))
 	{
 		MemoryContext old = MemoryContextSwitchTo(merge->group_context);
@@ -289,9 +314,10 @@ run_pass(DimensionPass *pass, const char *rows_sql, const char *existing_sql, co
 					nwanted,
 					nexisting;
 
-		if (times_sql)
-			states = pass->plan->direct_sql ? states_direct(pass, merge, &nstates) :
-				states_as_of(pass, merge, &nstates);
+		if (form == PASS_POINTS)
+			states = states_as_of(pass, merge, &nstates);
+		else if (form == PASS_DIRECT)
+			states = states_direct(pass, merge, &nstates);
 		else if (d->history == WH_HISTORY_QUERY)
 			states = states_of_query(pass, merge, &nstates);
 		else
@@ -332,12 +358,11 @@ run_as_of(DimensionPass *pass, const WhTouched *touched)
 
 	if (plan->direct_sql)
 	{
-		run_pass(pass, touched ? plan->direct_touched_sql : plan->direct_sql, existing,
-				 touched ? plan->versions_touched_sql : plan->versions_sql);
+		run_pass(pass, PASS_DIRECT, touched ? plan->direct_touched_sql : plan->direct_sql, existing);
 		return;
 	}
 	points = wh_points_register(plan, touched == NULL);
-	run_pass(pass, points->rows_sql, existing, "SELECT * FROM " WH_POINTS_NAME);
+	run_pass(pass, PASS_POINTS, points->rows_sql, existing);
 	wh_points_unregister(points);
 }
 
@@ -357,7 +382,7 @@ run_passes(DimensionPass *pass, List *changed, bool whole)
 		if (as_of)
 			run_as_of(pass, NULL);
 		else
-			run_pass(pass, plan->whole_sql, existing_sql(pass->dimension, NULL), NULL);
+			run_pass(pass, PASS_CURRENT, plan->whole_sql, existing_sql(pass->dimension, NULL));
 		return;
 	}
 	foreach(lc, set->touched)
@@ -368,7 +393,7 @@ run_passes(DimensionPass *pass, List *changed, bool whole)
 		if (as_of)
 			run_as_of(pass, touched);
 		else
-			run_pass(pass, wh_touched_sql(plan, touched), existing_sql(pass->dimension, touched), NULL);
+			run_pass(pass, PASS_CURRENT, wh_touched_sql(plan, touched), existing_sql(pass->dimension, touched));
 		wh_touched_unregister();
 		if (lnext(set->touched, lc))
 		{

@@ -112,8 +112,7 @@ explain_as_of(Explaining *e)
 	register_empty(e->plan, WH_POINTS_NAME, NULL, e->plan->nkeys, true);
 	if (e->plan->direct_sql)
 	{
-		add_statement(e, "versions of touched keys", e->plan->versions_touched_sql);
-		add_statement(e, "the query at the beginning of each", e->plan->direct_touched_sql);
+		add_statement(e, "the query at the beginning of each version of touched keys", e->plan->direct_touched_sql);
 		add_statement(e, "the same for all keys", e->plan->direct_sql);
 		return;
 	}

@@ -113,6 +113,7 @@ typedef struct WhIngest
 	Datum	   *change_values;
 	bool	   *change_isnull;
 	char	   *watermark_seen; /* highest of this read, NULL = none */
+	struct WhOrderedLoad *ordered;	/* splice_ordered.c; NULL until the first keyed record */
 	Tuplesortstate *sort;		/* keyed loads; NULL = none open */
 	TupleDesc	sort_desc;		/* staging columns, then the order of equal times, then raw */
 	TupleTableSlot *sort_slot;

@@ -24,12 +24,11 @@ has_null_key(WhMerge *merge, WhMergeSide *side, HeapTuple tuple)
 	return false;
 }
 
-/* Read ahead to the next row with a key. */
+/* Read ahead to the next row with a key; it lives until the call after. */
 static void
 advance(WhMerge *merge, WhMergeSide *side)
 {
 	HeapTuple	tuple;
-	MemoryContext old;
 
 	side->next = NULL;
 	while (wh_cursor_next(side->cursor, &tuple))
@@ -41,9 +40,7 @@ advance(WhMerge *merge, WhMergeSide *side)
 				merge->null_key(tuple, side->cursor->tupdesc, merge->null_key_arg);
 			continue;
 		}
-		old = MemoryContextSwitchTo(merge->ahead_context);
-		side->next = heap_copytuple(tuple);
-		MemoryContextSwitchTo(old);
+		side->next = tuple;
 		return;
 	}
 }
@@ -74,8 +71,7 @@ wh_merge_open(int nkey)
 	merge->nkey = nkey;
 	merge->group_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh groups",
 												 ALLOCSET_DEFAULT_SIZES);
-	merge->ahead_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh read ahead",
-												 ALLOCSET_DEFAULT_SIZES);
+	merge->context = CurrentMemoryContext;
 	return merge;
 }
 
@@ -124,34 +120,31 @@ wh_merge_add(WhMerge *merge, const char *sql, const AttrNumber *keys)
 	advance(merge, side);
 }
 
-/* Move all rows of the key of 'like' from a side's input to its group. */
-static void
-gather(WhMerge *merge, WhMergeSide *side, WhMergeSide *like_side, HeapTuple like)
+/* Move a side's next row to its group, and read ahead. */
+static HeapTuple
+take(WhMerge *merge, WhMergeSide *side)
 {
 	WhGroup    *group = &side->group;
+	MemoryContext old = MemoryContextSwitchTo(merge->group_context);
+	HeapTuple	tuple = heap_copytuple(side->next);
 
-	while (side->next && compare(merge, side, side->next, like_side, like) == 0)
+	MemoryContextSwitchTo(old);
+	if (group->ntuples == group->allocated)
 	{
-		MemoryContext old = MemoryContextSwitchTo(merge->group_context);
+		HeapTuple  *grown = MemoryContextAllocHuge(merge->context,
+												   sizeof(HeapTuple) * Max(group->allocated * 2, 16));
 
-		if (group->ntuples == group->allocated)
+		if (group->tuples)
 		{
-			HeapTuple  *grown = MemoryContextAllocHuge(merge->ahead_context,
-													   sizeof(HeapTuple) * Max(group->allocated * 2, 16));
-
-			if (group->ntuples)
-			{
-				memcpy(grown, group->tuples, sizeof(HeapTuple) * group->ntuples);
-				pfree(group->tuples);
-			}
-			group->allocated = Max(group->allocated * 2, 16);
-			group->tuples = grown;
+			memcpy(grown, group->tuples, sizeof(HeapTuple) * group->ntuples);
+			pfree(group->tuples);
 		}
-		group->tuples[group->ntuples++] = heap_copytuple(side->next);
-		MemoryContextSwitchTo(old);
-		heap_freetuple(side->next);
-		advance(merge, side);
+		group->allocated = Max(group->allocated * 2, 16);
+		group->tuples = grown;
 	}
+	group->tuples[group->ntuples++] = tuple;
+	advance(merge, side);
+	return tuple;
 }
 
 /*
@@ -163,7 +156,6 @@ wh_merge_next(WhMerge *merge)
 {
 	WhMergeSide *first = NULL;
 	HeapTuple	like;
-	MemoryContext old;
 
 	CHECK_FOR_INTERRUPTS();
 	MemoryContextReset(merge->group_context);
@@ -177,11 +169,14 @@ wh_merge_next(WhMerge *merge)
 	}
 	if (first == NULL)
 		return false;
-	old = MemoryContextSwitchTo(merge->group_context);
-	like = heap_copytuple(first->next);
-	MemoryContextSwitchTo(old);
+	like = take(merge, first);
 	for (int i = 0; i < merge->nsides; i++)
-		gather(merge, &merge->sides[i], first, like);
+	{
+		WhMergeSide *side = &merge->sides[i];
+
+		while (side->next && compare(merge, side, side->next, first, like) == 0)
+			(void) take(merge, side);
+	}
 	return true;
 }
 
@@ -190,8 +185,11 @@ void
 wh_merge_close(WhMerge *merge)
 {
 	for (int i = 0; i < merge->nsides; i++)
+	{
 		wh_cursor_close(merge->sides[i].cursor);
+		if (merge->sides[i].group.tuples)
+			pfree(merge->sides[i].group.tuples);
+	}
 	MemoryContextDelete(merge->group_context);
-	MemoryContextDelete(merge->ahead_context);
 	pfree(merge);
 }

@@ -26,7 +26,7 @@ typedef struct WhMergeSide
 {
 	WhCursor   *cursor;
 	AttrNumber	keys[WH_MAX_KEY];	/* where the key's columns are */
-	HeapTuple	next;			/* first row not yet in a group, or NULL */
+	HeapTuple	next;			/* first row not yet in a group, the cursor's, or NULL */
 	WhGroup		group;
 } WhMergeSide;
 
@@ -40,7 +40,7 @@ typedef struct WhMerge
 	void		(*null_key) (HeapTuple tuple, TupleDesc tupdesc, void *arg);	/* or NULL */
 	void	   *null_key_arg;
 	MemoryContext group_context;	/* rows of the current groups; reset by next */
-	MemoryContext ahead_context;	/* rows read ahead */
+	MemoryContext context;		/* of the merge */
 } WhMerge;
 
 extern WhMerge *wh_merge_open(int nkey);

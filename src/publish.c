@@ -11,9 +11,11 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/vacuum.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -29,6 +31,9 @@
 #define ANALYZE_ROWS 1000
 #define ANALYZE_SHARE 0.1
 
+/* Their detail, unless the settings ask for less: a tenth of the default's sample. */
+#define ANALYZE_TARGET 10
+
 /* Let the active snapshot see what this transaction wrote, and what it may see now. */
 void
 wh_snapshot_advance(void)
@@ -37,7 +42,11 @@ wh_snapshot_advance(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-/* Take statistics of a table of which many rows changed. */
+/*
+ * Take statistics of a table of which many rows changed, from a small sample:
+ * they are for the plans of the minutes to come.  Autovacuum counts the rows
+ * as changed all the same, and takes full statistics after the commit.
+ */
 void
 wh_analyze_after(Oid relid, int64 changed_rows)
 {
@@ -56,6 +65,9 @@ wh_analyze_after(Oid relid, int64 changed_rows)
 		WhSurroundings saved;
 
 		wh_definition_enter(relid, &saved);
+		if (default_statistics_target > ANALYZE_TARGET)
+			(void) set_config_option("default_statistics_target", CppAsString2(ANALYZE_TARGET), PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		wh_spi_execute(psprintf("ANALYZE %s", wh_relation_name(relid)), 0, NULL, NULL, NULL);
 		wh_definition_leave(&saved);
 	}

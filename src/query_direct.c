@@ -4,8 +4,8 @@
  *
  * When a key's points are just the ends of one feed's versions (see
  * wh_query_points_are_versions), the anchor's versions themselves tell the
- * times: the query is evaluated at the beginning of each.  Runs in the process
- * that analyses a query.
+ * times: the query is evaluated at the beginning of each, and says when it
+ * ends.  Runs in the process that analyses a query.
  */
 #include "postgres.h"
 
@@ -30,26 +30,7 @@ append_versions(QueryAnalysis *qa, StringInfo buf, bool touched_only)
 	appendStringInfoChar(buf, ')');
 }
 
-/* Write the SELECT of (k1..kn, effective_from, effective_to) of the anchor's versions. */
-char *
-wh_query_versions_text(QueryAnalysis *qa, bool touched_only)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	for (int i = 0; i < qa->nkeys; i++)
-		appendStringInfo(&buf, "%s AS k%d, ", wh_query_key_text(qa, i, &qa->key_terms[i], "h"), i + 1);
-	appendStringInfoString(&buf, "h.effective_from, h.effective_to");
-	append_versions(qa, &buf, touched_only);
-	appendStringInfoString(&buf, " ORDER BY ");
-	for (int i = 0; i < qa->nkeys; i++)
-		appendStringInfo(&buf, "k%d, ", i + 1);
-	appendStringInfoString(&buf, "effective_from");
-	return buf.data;
-}
-
-/* Write the anchor's subquery: its versions, without points. */
+/* Write the anchor's subquery: its versions, without points, and when each ends. */
 Query *
 wh_query_direct_subquery(QueryAnalysis *qa)
 {
@@ -61,6 +42,22 @@ wh_query_direct_subquery(QueryAnalysis *qa)
 	appendStringInfoString(&buf, ", h.effective_from AS wh_t");
 	for (int i = 0; i < qa->nkeys; i++)
 		appendStringInfo(&buf, ", %s AS wh_k%d", wh_query_key_text(qa, i, &qa->key_terms[i], "h"), i + 1);
+	appendStringInfoString(&buf, ", h.effective_to AS wh_until");
 	append_versions(qa, &buf, qa->direct_touched);
 	return wh_query_parse(buf.data, NULL, 0, wh_query_environment(qa));
+}
+
+/*
+ * Tell if each version yields one row at most: (key, t) is their whole order
+ * then, which the index of the history may give.
+ */
+bool
+wh_query_is_one_row_each(QueryAnalysis *qa)
+{
+	Query	   *query = ((QueryLevel *) linitial(qa->levels))->query;
+	List	   *from = query->jointree->fromlist;
+
+	return qa->anchor->level->parent == NULL && list_length(from) == 1 && IsA(linitial(from), RangeTblRef) &&
+		!query->setOperations && !query->hasAggs && !query->groupClause && !query->groupingSets &&
+		!query->distinctClause && !query->hasWindowFuncs && !query->hasTargetSRFs;
 }

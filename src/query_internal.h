@@ -32,7 +32,7 @@ typedef struct QueryLevel
 	bool		is_exists;
 	bool		on_path;		/* the anchor is in its FROM tree */
 	int			time_rti;		/* on the path: where t and the keys are visible */
-	AttrNumber	time_att;
+	AttrNumber	time_att;		/* of t; the keys follow, then the end of a direct version */
 } QueryLevel;
 
 typedef struct QueryLeaf
@@ -214,12 +214,13 @@ extern bool wh_query_can_be_pulled_up(QueryLevel *level);
 extern bool wh_query_points_are_versions(QueryAnalysis *qa);
 
 /* query_direct.c */
-extern char *wh_query_versions_text(QueryAnalysis *qa, bool touched_only);
 extern Query *wh_query_direct_subquery(QueryAnalysis *qa);
+extern bool wh_query_is_one_row_each(QueryAnalysis *qa);
 
 extern int	wh_query_add_param(LeafText *text, Var *var);
 
 /* query_order.c */
+extern void wh_query_set_order(Query *query, AttrNumber *resnos, int ncolumns);
 extern void wh_query_add_order(Query *query, AttrNumber *resnos, int nkeys);
 
 /* query_hot.c */

@@ -63,6 +63,17 @@ add_sort(Query *query, List *clauses, TargetEntry *te)
 	return lappend(clauses, sort);
 }
 
+/* Order a query by some columns (found by number in "resnos") and nothing else. */
+void
+wh_query_set_order(Query *query, AttrNumber *resnos, int ncolumns)
+{
+	List	   *clauses = NIL;
+
+	for (int i = 0; i < ncolumns; i++)
+		clauses = add_sort(query, clauses, get_tle_by_resno(query->targetList, resnos[i]));
+	query->sortClause = clauses;
+}
+
 /*
  * Order a query by its first "nkeys" columns (found by number in "resnos"),
  * its own ORDER BY, then every column: of rows for one key the first is the

@@ -185,7 +185,10 @@ as_of_text(Definition *def, AsOfForm form)
 		wh_query_rewrite_as_of(qa);
 		if (list_length(analyses) == 1)
 		{
-			wh_query_add_order(query, resnos, plan->nkeys + 1);
+			if (qa->direct && wh_query_is_one_row_each(qa))
+				wh_query_set_order(query, resnos, plan->nkeys + 1);
+			else
+				wh_query_add_order(query, resnos, plan->nkeys + 1);
 			return wh_query_deparse(query);
 		}
 		if (!query->hasDistinctOn)
@@ -275,8 +278,6 @@ plan_as_of(Definition *def)
 	{
 		plan->direct_sql = as_of_text(def, AS_OF_DIRECT);
 		plan->direct_touched_sql = as_of_text(def, AS_OF_DIRECT_TOUCHED);
-		plan->versions_sql = wh_query_versions_text(linitial(analyses), false);
-		plan->versions_touched_sql = wh_query_versions_text(linitial(analyses), true);
 	}
 	/* what cannot be read back must fail now, not in a run */
 	(void) wh_query_parse(plan->as_of_sql, NULL, 0, env);

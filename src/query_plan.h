@@ -103,13 +103,11 @@ typedef struct WhQueryPlan
 	/*
 	 * When the key's points are just the ends of one feed's versions, there
 	 * is no need of points: the rows at the beginning of each version, as
-	 * as_of_sql gives them, and (k1..kn, effective_from, effective_to) of the
-	 * versions, in order.  NULL in other cases.
+	 * as_of_sql gives them, with the end of the version after wh_t.  NULL in
+	 * other cases.
 	 */
-	char	   *direct_sql;
+	char	   *direct_sql;		/* wh_k1..wh_kn, wh_t, wh_until, then result */
 	char	   *direct_touched_sql; /* of touched keys; reads wh_touched */
-	char	   *versions_sql;
-	char	   *versions_touched_sql;
 
 	/* mode CURRENT */
 	List	   *units;			/* of WhQueryUnit */

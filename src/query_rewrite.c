@@ -102,12 +102,17 @@ wh_query_replace_leaf(QueryLeaf *leaf, Query *subquery, bool lateral)
 	extend_names(rte);
 }
 
-/* Make a Var for t (key -1) or a key column, as a level on the path sees it. */
+/* What path_var gives besides key columns. */
+#define PATH_TIME (-1)
+#define PATH_UNTIL (-2)			/* the end of a version that is read directly */
+
+/* Make a Var for t, the end of its version, or a key column, as a level on the path sees it. */
 static Var *
 path_var(QueryAnalysis *qa, QueryLevel *level, int key, int levels_up)
 {
 	if (key < 0)
-		return makeVar(level->time_rti, level->time_att, TIMESTAMPTZOID, -1, InvalidOid, levels_up);
+		return makeVar(level->time_rti, level->time_att + (key == PATH_UNTIL ? qa->nkeys + 1 : 0),
+					   TIMESTAMPTZOID, -1, InvalidOid, levels_up);
 	return makeVar(level->time_rti, level->time_att + 1 + key, qa->key_types[key], qa->key_typmods[key],
 				   qa->key_collations[key], levels_up);
 }
@@ -236,13 +241,15 @@ rewrite_anchor(QueryAnalysis *qa)
 			wh_query_replace_leaf(qa->anchor, qa->direct ? wh_query_direct_subquery(qa) : anchor_subquery(qa), false);
 		else
 		{
-			add_output(rte->subquery, path_var(qa, below, -1, 0), "wh_t");
+			add_output(rte->subquery, path_var(qa, below, PATH_TIME, 0), "wh_t");
 			for (int i = 0; i < qa->nkeys; i++)
 				add_output(rte->subquery, path_var(qa, below, i, 0), psprintf("wh_k%d", i + 1));
+			if (qa->direct)
+				add_output(rte->subquery, path_var(qa, below, PATH_UNTIL, 0), "wh_until");
 			extend_names(rte);
 		}
 		level->time_rti = rti;
-		level->time_att = list_length(rte->subquery->targetList) - qa->nkeys;
+		level->time_att = list_length(rte->subquery->targetList) - qa->nkeys - (qa->direct ? 1 : 0);
 		wh_query_anchor_first(level->query, (Node *) level->query->jointree, rti);
 		wh_query_float_joins(level->query);
 	}
@@ -441,7 +448,7 @@ static void
 rewrite_exists_leaf(QueryAnalysis *qa, QueryLeaf *leaf)
 {
 	Query	   *query = leaf->level->query;
-	Var		   *t = path_var(qa, leaf->level->parent, -1, 1);
+	Var		   *t = path_var(qa, leaf->level->parent, PATH_TIME, 1);
 	StringInfoData buf;
 	AttrNumber	natts = wh_query_relation_natts(leaf->relid) + (leaf->whole_row ? 1 : 0);
 	Node	   *condition;
@@ -484,7 +491,7 @@ rewrite_leaf(QueryAnalysis *qa, QueryLeaf *leaf)
 	appendStringInfoString(&text->sql, "SELECT ");
 	wh_query_append_columns(&text->sql, leaf, "h.effective_from AS wh_present");
 	appendStringInfoString(&text->sql, " FROM ");
-	(void) wh_query_add_param(text, path_var(qa, level, -1, levels_up));
+	(void) wh_query_add_param(text, path_var(qa, level, PATH_TIME, levels_up));
 	if (qa->hot || needs_pushing(leaf))
 	{
 		push_keys(qa, leaf, text, level, levels_up);
@@ -503,7 +510,7 @@ rewrite_leaf(QueryAnalysis *qa, QueryLeaf *leaf)
 
 /* The top -------------------------------------------------------------------- */
 
-/* Put the key and t first in the top's output. */
+/* Put the key, t and the end of a version read directly first in the top's output. */
 static void
 rewrite_top(QueryAnalysis *qa)
 {
@@ -515,7 +522,9 @@ rewrite_top(QueryAnalysis *qa)
 
 	for (int i = 0; i < qa->nkeys; i++)
 		first = lappend(first, add_output(top->query, path_var(qa, top, i, 0), psprintf("wh_k%d", i + 1)));
-	first = lappend(first, add_output(top->query, path_var(qa, top, -1, 0), "wh_t"));
+	first = lappend(first, add_output(top->query, path_var(qa, top, PATH_TIME, 0), "wh_t"));
+	if (qa->direct)
+		first = lappend(first, add_output(top->query, path_var(qa, top, PATH_UNTIL, 0), "wh_until"));
 	all = list_concat_unique_ptr(list_copy(first), top->query->targetList);
 	foreach(lc, all)
 		lfirst_node(TargetEntry, lc)->resno = ++resno;
@@ -523,8 +532,8 @@ rewrite_top(QueryAnalysis *qa)
 }
 
 /*
- * Rewrite the analysed query in place: wh_k1.., wh_t, then its own columns,
- * for the keys and times in wh_points.  search_path must be empty.
+ * Rewrite the analysed query in place: wh_k1.., wh_t (wh_until in the direct
+ * form), then its own columns, for the keys and times in wh_points.  search_path must be empty.
  */
 void
 wh_query_rewrite_as_of(QueryAnalysis *qa)

@@ -130,7 +130,10 @@ meet_staged(Merge *merge)
 	else if (place > 0 || (place == 0 && image > 0))
 	{
 		wh_version_replace(ing, merge->pending, merge->record);
-		ing->result->counts.rows_staged++;
+		if (wh_version_is_of_run(ing, merge->pending))
+			ing->result->counts.rows_superseded++;
+		else
+			ing->result->counts.rows_staged++;
 	}
 	else
 		ing->result->counts.rows_superseded++;
@@ -180,8 +183,8 @@ conflict(WhIngest *ing, WhStagedVersion *version)
 	static const char message[] = "another record with the same key and another payload comes before it";
 	bytea	   *raw = NULL;
 
-	/* One that is staged already was counted then, and its rival is now. */
-	if (!version->is_stored)
+	/* One that an earlier run staged was counted then, and its rival is now. */
+	if (!version->is_stored || wh_version_is_of_run(ing, version))
 		wh_ingest_count_reject(ing, ERRCODE_UNIQUE_VIOLATION, message);
 
 	if (!version->is_stored && ing->sort_has_raw && !version->isnull[wh_sort_raw(ing) - 1])
@@ -245,7 +248,8 @@ merge_event(Merge *merge)
 		{
 			conflict(ing, staged);
 			wh_version_replace(ing, staged, merge->record);
-			ing->result->counts.rows_staged++;
+			if (!wh_version_is_of_run(ing, staged))
+				ing->result->counts.rows_staged++;
 		}
 		else
 			conflict(ing, merge->record);

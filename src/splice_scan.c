@@ -1,10 +1,11 @@
 /*
  * splice_scan.c
- *	  Finds the staged versions of a key through the unique index of its table.
+ *	  Finds the staged versions of a key through the unique index of its table,
+ *	  or among the rows that a first load put in before it began to sort.
  *
  * Runs inside wh_ingest_feed under the active snapshot, which does not see what
- * this run writes: a key is looked at once in a run (a snapshot feed takes a
- * new snapshot for each file).
+ * is written from then on: a key is looked at once (a snapshot feed takes a new
+ * snapshot for each file).
  */
 #include "postgres.h"
 
@@ -13,7 +14,9 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "catalog/pg_am.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -63,6 +66,46 @@ init_key(Relation index, int column, StrategyNumber strategy, ScanKey key)
 						   get_opcode(operator), (Datum) 0);
 }
 
+/* Read the next row of an ordered scan. */
+static void
+next_ordered(WhStagedScan *scan)
+{
+	scan->has_row = table_scan_getnextslot(scan->ordered, ForwardScanDirection, scan->slot);
+	if (scan->has_row)
+		slot_getallattrs(scan->slot);
+}
+
+/* Begin to read the rows that this run put in, in the order of their keys. */
+static void
+open_ordered(WhStagedScan *scan)
+{
+	wh_ordered_end(scan->ing);
+	/* From the first block on, which other scans of the table must not change. */
+	scan->ordered = table_beginscan_strat(scan->table, GetActiveSnapshot(), 0, NULL, true, false);
+	scan->slot = table_slot_create(scan->table, NULL);
+	next_ordered(scan);
+}
+
+/* Go on to the row of a key, which comes after those asked for before. */
+static bool
+find_ordered(WhStagedScan *scan, Datum *values)
+{
+	int			cmp = -1;
+
+	while (scan->has_row && (cmp = wh_sort_key_compare(scan->ing, scan->slot->tts_values, values)) < 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		next_ordered(scan);
+	}
+	return scan->has_row && cmp == 0;
+}
+
+static TimestampTz
+ordered_from(WhStagedScan *scan)
+{
+	return DatumGetTimestampTz(scan->slot->tts_values[scan->ing->ours.effective_from - 1]);
+}
+
 /* Open a scan.  When the table is empty, nothing is opened or ever found. */
 WhStagedScan *
 wh_staged_open(WhIngest *ing)
@@ -74,6 +117,11 @@ wh_staged_open(WhIngest *ing)
 
 	scan->ing = ing;
 	scan->table = relation_open(wh_feed_table(ing->feed), AccessShareLock);
+	if (wh_ordered_has_rows(ing))
+	{
+		open_ordered(scan);
+		return scan;
+	}
 	if (RelationGetNumberOfBlocks(scan->table) == 0)
 	{
 		relation_close(scan->table, NoLock);
@@ -93,6 +141,7 @@ wh_staged_open(WhIngest *ing)
 		scan->backward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
 	}
 	scan->forward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
+	scan->held = palloc0(sizeof(Datum) * ing->desc->natts);
 	scan->slot = table_slot_create(scan->table, NULL);
 	return scan;
 }
@@ -105,12 +154,36 @@ set_key(WhStagedScan *scan, ScanKeyData *keys, Datum *values, TimestampTz time)
 	keys[scan->ing->nkeys].sk_argument = TimestampTzGetDatum(time);
 }
 
+/* Copy a key: the index compares with it whenever the scan goes on to another page. */
+static void
+hold_key(WhStagedScan *scan, Datum *values)
+{
+	WhIngest   *ing = scan->ing;
+
+	for (int i = 0; i < ing->nkeys; i++)
+	{
+		int			n = ing->key_staged[i] - 1;
+		Form_pg_attribute att = TupleDescAttr(ing->desc, n);
+
+		if (!att->attbyval && scan->held[n])
+			pfree(DatumGetPointer(scan->held[n]));
+		scan->held[n] = datumCopy(values[n], att->attbyval, att->attlen);
+	}
+}
+
 /* Find the last version of the key in values that begins before a time. */
 bool
 wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVersion *version)
 {
 	if (scan->table == NULL)
 		return false;
+	if (scan->ordered)
+	{
+		if (!find_ordered(scan, values) || ordered_from(scan) >= time)
+			return false;
+		wh_version_load(scan->ing, version, scan->slot);
+		return true;
+	}
 	set_key(scan, scan->backward_keys, values, time);
 	index_rescan(scan->backward, scan->backward_keys, scan->ing->nkeys + 1, NULL, 0);
 	if (!index_getnext_slot(scan->backward, BackwardScanDirection, scan->slot))
@@ -128,7 +201,14 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 {
 	if (scan->table == NULL)
 		return;
-	set_key(scan, scan->forward_keys, values, time);
+	if (scan->ordered)
+	{
+		scan->is_found = find_ordered(scan, values) &&
+			(scan->ing->feed->load == WH_LOAD_APPEND || ordered_from(scan) >= time);
+		return;
+	}
+	hold_key(scan, values);
+	set_key(scan, scan->forward_keys, scan->held, time);
 	index_rescan(scan->forward, scan->forward_keys,
 				 scan->ing->nkeys + (scan->backward ? 1 : 0), NULL, 0);
 }
@@ -137,6 +217,15 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 bool
 wh_staged_next(WhStagedScan *scan, WhStagedVersion *version)
 {
+	if (scan->ordered)
+	{
+		/* a key has one row here */
+		if (!scan->is_found)
+			return false;
+		scan->is_found = false;
+		wh_version_load(scan->ing, version, scan->slot);
+		return true;
+	}
 	if (scan->table == NULL || !index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
 		return false;
 	wh_version_load(scan->ing, version, scan->slot);
@@ -150,10 +239,15 @@ wh_staged_close(WhStagedScan *scan)
 	if (scan->table == NULL)
 		return;
 	ExecDropSingleTupleTableSlot(scan->slot);
-	index_endscan(scan->forward);
-	if (scan->backward)
-		index_endscan(scan->backward);
-	index_close(scan->index, NoLock);
+	if (scan->ordered)
+		table_endscan(scan->ordered);
+	else
+	{
+		index_endscan(scan->forward);
+		if (scan->backward)
+			index_endscan(scan->backward);
+		index_close(scan->index, NoLock);
+	}
 	relation_close(scan->table, NoLock);
 	scan->table = NULL;
 }

@@ -32,6 +32,39 @@ sort_collation(Form_pg_attribute att)
 	return att->attcollation;
 }
 
+/* Prepare comparisons by the key, and the layout of sorted rows; once per run. */
+void
+wh_sort_prepare(WhIngest *ing)
+{
+	MemoryContext old;
+
+	if (ing->sort_desc != NULL)
+		return;
+	old = MemoryContextSwitchTo(ing->context);
+	/* An append feed may have to say what a record was that loses. */
+	ing->sort_has_raw = ing->feed->load == WH_LOAD_APPEND && ing->kind != WH_SOURCE_RELATION &&
+		ing->feed->redact == NIL;
+	ing->sort_desc = CreateTemplateTupleDesc(ing->desc->natts + (ing->sort_has_raw ? 3 : 2));
+	for (int i = 1; i <= ing->desc->natts; i++)
+		TupleDescCopyEntry(ing->sort_desc, i, ing->desc, i);
+	TupleDescInitEntry(ing->sort_desc, wh_sort_major(ing), "major", INT8OID, -1, 0);
+	TupleDescInitEntry(ing->sort_desc, wh_sort_minor(ing), "minor", INT8OID, -1, 0);
+	if (ing->sort_has_raw)
+		TupleDescInitEntry(ing->sort_desc, wh_sort_raw(ing), "raw", BYTEAOID, -1, 0);
+	for (int i = 0; i < ing->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(ing->desc, ing->key_staged[i] - 1);
+		TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR | TYPECACHE_CMP_PROC_FINFO);
+
+		if (!OidIsValid(type->lt_opr) || !OidIsValid(type->cmp_proc))
+			elog(ERROR, "key column \"%s\" cannot be sorted", NameStr(att->attname));
+		ing->key_type[i] = type;
+		ing->key_collation[i] = sort_collation(att);
+	}
+	ing->sort_slot = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsVirtual);
+	MemoryContextSwitchTo(old);
+}
+
 /* Open the sort of a run, or of one file of a snapshot feed. */
 void
 wh_sort_begin(WhIngest *ing)
@@ -41,32 +74,10 @@ wh_sort_begin(WhIngest *ing)
 	Oid			collations[WH_MAX_KEY + 3];
 	bool		nulls_first[WH_MAX_KEY + 3];
 	int			n = 0;
-	MemoryContext old = MemoryContextSwitchTo(ing->context);
+	MemoryContext old;
 
-	if (ing->sort_desc == NULL)
-	{
-		/* An append feed may have to say what a record was that loses. */
-		ing->sort_has_raw = ing->feed->load == WH_LOAD_APPEND && ing->kind != WH_SOURCE_RELATION &&
-			ing->feed->redact == NIL;
-		ing->sort_desc = CreateTemplateTupleDesc(ing->desc->natts + (ing->sort_has_raw ? 3 : 2));
-		for (int i = 1; i <= ing->desc->natts; i++)
-			TupleDescCopyEntry(ing->sort_desc, i, ing->desc, i);
-		TupleDescInitEntry(ing->sort_desc, wh_sort_major(ing), "major", INT8OID, -1, 0);
-		TupleDescInitEntry(ing->sort_desc, wh_sort_minor(ing), "minor", INT8OID, -1, 0);
-		if (ing->sort_has_raw)
-			TupleDescInitEntry(ing->sort_desc, wh_sort_raw(ing), "raw", BYTEAOID, -1, 0);
-		for (int i = 0; i < ing->nkeys; i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(ing->desc, ing->key_staged[i] - 1);
-			TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR | TYPECACHE_CMP_PROC_FINFO);
-
-			if (!OidIsValid(type->lt_opr) || !OidIsValid(type->cmp_proc))
-				elog(ERROR, "key column \"%s\" cannot be sorted", NameStr(att->attname));
-			ing->key_type[i] = type;
-			ing->key_collation[i] = sort_collation(att);
-		}
-		ing->sort_slot = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsVirtual);
-	}
+	wh_sort_prepare(ing);
+	old = MemoryContextSwitchTo(ing->context);
 	for (; n < ing->nkeys; n++)
 	{
 		columns[n] = ing->key_staged[n];
@@ -109,7 +120,7 @@ wh_sort_same_key(WhIngest *ing, Datum *a, Datum *b)
 	return wh_sort_key_compare(ing, a, b) == 0;
 }
 
-/* Put a record, whose scratch row is filled, into the sort. */
+/* Take a record, whose scratch row is filled: into the sort, unless it may go straight in. */
 void
 wh_splice_put(WhIngest *ing, WhIngestRow *row)
 {
@@ -117,6 +128,8 @@ wh_splice_put(WhIngest *ing, WhIngestRow *row)
 	int64		major = 0;
 	int64		minor = 0;
 
+	if (ing->sort == NULL && wh_ordered_put(ing))
+		return;
 	if (ing->sort == NULL)
 		wh_sort_begin(ing);
 	if (ing->feed->load == WH_LOAD_SNAPSHOT)

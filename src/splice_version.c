@@ -196,6 +196,16 @@ log_image(WhIngest *ing, Datum *values, bool *isnull)
 }
 
 /*
+ * Say whether a staged version was put in earlier in this run (splice_ordered.c):
+ * nobody has read it yet.
+ */
+bool
+wh_version_is_of_run(const WhIngest *ing, const WhStagedVersion *version)
+{
+	return version->is_stored && wh_ordered_has_rows(ing);
+}
+
+/*
  * Write a version that ends at a given time: insert a new one, rewrite or
  * remove a staged one, or leave it alone when nothing differs.
  */
@@ -223,7 +233,7 @@ wh_version_write(WhIngest *ing, WhStagedVersion *version, TimestampTz to)
 	if (ing->ours.effective_to > 0)
 		version->values[ing->ours.effective_to - 1] = TimestampTzGetDatum(to);
 	version->values[ing->ours.source_position - 1] = Int64GetDatum(version->position);
-	if (version->is_replaced || version->to != to)
+	if ((version->is_replaced || version->to != to) && !wh_version_is_of_run(ing, version))
 	{
 		log_image(ing, version->stored->tts_values, version->stored->tts_isnull);
 		if (version->is_replaced || to > version->to)
