@@ -82,6 +82,19 @@ wh_versions_same_image(const WhVersionBuilder *builder, const WhVersion *a, cons
 	return true;
 }
 
+/* Give the first time at which it is this local time: an hour may come twice. */
+static TimestampTz
+first_time(Datum zone, Datum local)
+{
+	TimestampTz at = DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, local));
+	TimestampTz earlier = at - USECS_PER_HOUR;
+
+	if (DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(earlier))) ==
+		DatumGetTimestamp(local))
+		return earlier;
+	return at;
+}
+
 /* Give the start of the grain that holds a time, and of the one after it. */
 static void
 grain_bounds(const WhDimension *d, TimestampTz at, TimestampTz *start, TimestampTz *next)
@@ -113,10 +126,8 @@ grain_bounds(const WhDimension *d, TimestampTz at, TimestampTz *start, Timestamp
 		default:
 			step.month = 1;
 	}
-	*start = DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, local_start));
-	*next = DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone,
-													DirectFunctionCall2(timestamp_pl_interval, local_start,
-																		IntervalPGetDatum(&step))));
+	*start = first_time(zone, local_start);
+	*next = first_time(zone, DirectFunctionCall2(timestamp_pl_interval, local_start, IntervalPGetDatum(&step)));
 }
 
 /*

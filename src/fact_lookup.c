@@ -32,6 +32,9 @@
 #include "fact_lookup.h"
 #include "publish.h"
 
+/* 0001-01-01: the surrogate key of a day before it would not be above zero. */
+#define FIRST_DAY (-730119)
+
 typedef struct Opening
 {
 	TimestampTz from;
@@ -395,7 +398,9 @@ static bool
 usable(WhLookup *lookup, const Datum *key)
 {
 	for (int i = 0; i < lookup->nkey; i++)
-		if (lookup->type[i] == DATEOID && DATE_NOT_FINITE(DatumGetDateADT(key[i])))
+		if (lookup->type[i] == DATEOID &&
+			(DATE_NOT_FINITE(DatumGetDateADT(key[i])) ||
+			 (lookup->dimension->is_date && DatumGetDateADT(key[i]) < FIRST_DAY)))
 			return false;
 	return true;
 }

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "ingest_state.h"
+#include "time_zone.h"
 
 /* Take a local time as one of the zone. */
 static bool
@@ -34,12 +35,8 @@ local_to_utc(Timestamp local, pg_tz *tz, TimestampTz *result)
 	return tm2timestamp(&tm, fsec, &offset, result) == 0;
 }
 
-/*
- * Give the event time of a value of type date, timestamp or timestamptz.
- * Returns false when it is infinite or out of range.
- */
-bool
-wh_ingest_event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *result)
+static bool
+event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *result)
 {
 	switch (type)
 	{
@@ -49,15 +46,25 @@ wh_ingest_event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *result)
 
 				if (DATE_NOT_FINITE(date) || date >= (TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE))
 					return false;
-				return local_to_utc((Timestamp) date * USECS_PER_DAY, tz, result) &&
-					IS_VALID_TIMESTAMP(*result);
+				return local_to_utc((Timestamp) date * USECS_PER_DAY, tz, result);
 			}
 		case TIMESTAMPOID:
 			if (TIMESTAMP_NOT_FINITE(DatumGetTimestamp(value)))
 				return false;
-			return local_to_utc(DatumGetTimestamp(value), tz, result) && IS_VALID_TIMESTAMP(*result);
+			return local_to_utc(DatumGetTimestamp(value), tz, result);
 		default:
 			*result = DatumGetTimestampTz(value);
-			return !TIMESTAMP_NOT_FINITE(*result);
+			return true;
 	}
+}
+
+/*
+ * Give the event time of a value of type date, timestamp or timestamptz.
+ * Returns false when it is infinite or out of range.
+ */
+bool
+wh_ingest_event_time(Oid type, Datum value, pg_tz *tz, TimestampTz *result)
+{
+	return event_time(type, value, tz, result) &&
+		*result >= WH_EARLIEST_TIME && *result <= WH_LATEST_TIME;
 }

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "kafka_decoder.h"
+#include "time_zone.h"
 
 /* Turn Kafka's milliseconds since 1970 into a time; DT_NOBEGIN when there is none. */
 TimestampTz
@@ -31,7 +32,7 @@ wh_kafka_time(int64 milliseconds)
 	if (milliseconds < 0 || milliseconds > PG_INT64_MAX / 1000)
 		return DT_NOBEGIN;
 	time = (milliseconds - epoch) * 1000;
-	return IS_VALID_TIMESTAMP(time) ? time : DT_NOBEGIN;
+	return time <= WH_LATEST_TIME ? time : DT_NOBEGIN;
 }
 
 /* Turn a finite time into Kafka's milliseconds, rounded up. */

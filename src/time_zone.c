@@ -23,25 +23,46 @@ wh_time_is_type(Oid type)
 	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
 }
 
-/* Convert a date, timestamp or timestamptz. */
+/*
+ * Convert a date, timestamp or timestamptz.  What lies before the first event
+ * time is -infinity, after the last one infinity.
+ */
 TimestampTz
 wh_time_in_zone(Datum value, Oid type, const char *zone)
 {
-	if (type == TIMESTAMPTZOID)
-		return DatumGetTimestampTz(value);
+	Timestamp	local;
+
 	if (type == DATEOID)
-		value = DirectFunctionCall1(date_timestamp, value);
-	else if (type != TIMESTAMPOID)
+	{
+		int			overflow = 0;
+
+		local = date2timestamp_opt_overflow(DatumGetDateADT(value), &overflow);
+		if (overflow > 0)
+			return DT_NOEND;
+	}
+	else if (type == TIMESTAMPOID || type == TIMESTAMPTZOID)
+		local = DatumGetTimestamp(value);
+	else
 		elog(ERROR, "type %u is no time", type);
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, CStringGetTextDatum(zone), value));
+	if (local < WH_EARLIEST_TIME)
+		return DT_NOBEGIN;
+	if (local > WH_LATEST_TIME)
+		return DT_NOEND;
+	if (type == TIMESTAMPTZOID)
+		return local;
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, CStringGetTextDatum(zone),
+												   TimestampGetDatum(local)));
 }
 
-/* Write the same conversion in SQL. */
+/* Write a conversion to timestamptz in SQL; a date past its range is infinity. */
 char *
 wh_time_sql(const char *expression, Oid type, const char *zone)
 {
 	if (type == TIMESTAMPTZOID)
 		return pstrdup(expression);
+	if (type == DATEOID)
+		expression = psprintf("CASE WHEN %s > '294276-12-31'::date THEN 'infinity'::date ELSE %s END",
+							  expression, expression);
 	return psprintf("((%s)::timestamp AT TIME ZONE %s)", expression, quote_literal_cstr(zone));
 }
 

@@ -130,9 +130,12 @@ BEGIN
         checked_object := o.relation::text;
         at_time := format('f.%I', o.event_time);
         IF o.time_type <> 'timestamptz'::regtype THEN
-            at_time := format('(%s::timestamp AT TIME ZONE %L)', at_time, o.time_zone);
+            IF o.time_type = 'date'::regtype THEN
+                at_time := format('CASE WHEN %1$s > ''294276-12-31''::date THEN ''infinity'' ELSE %1$s END', at_time);
+            END IF;
+            at_time := format('((%s)::timestamp AT TIME ZONE %L)', at_time, o.time_zone);
         END IF;
-        FOR r IN SELECT x.*, d.relation AS dimension, d.natural_key, a.attname AS dimension_key
+        FOR r IN SELECT x.*, d.relation AS dimension, d.kind, d.natural_key, a.attname AS dimension_key
                  FROM wh.fact_dimension x JOIN wh.dimension d USING (dimension_id)
                  JOIN pg_attribute a ON a.attrelid = d.relation AND a.attnum = 1
                  WHERE x.fact_id = o.fact_id ORDER BY x.ordinal
@@ -142,9 +145,9 @@ BEGIN
                                           WHEN k.atttypid = 'date'::regtype THEN 'd.%1$I = f.%2$I::date'
                                           ELSE 'd.%1$I = f.%2$I' END, u.n, u.c, o.time_zone), ' AND ' ORDER BY u.i),
                    string_agg(format('f.%I IS NULL', u.c), ' AND '),
-                   string_agg(format('f.%I IS NULL%s', u.c,
-                                     CASE WHEN k.atttypid = 'date'::regtype THEN format(' OR NOT isfinite(f.%I)', u.c) ELSE '' END),
-                              ' OR ')
+                   string_agg(format('f.%I IS NULL%s%s', u.c,
+                                     CASE WHEN k.atttypid = 'date'::regtype THEN format(' OR NOT isfinite(f.%I)', u.c) END,
+                                     CASE WHEN r.kind = 'date' THEN format(' OR f.%I < ''0001-01-01''', u.c) END), ' OR ')
             INTO match_key, all_null, any_null
             FROM unnest(r.natural_key, r.columns) WITH ORDINALITY u(n, c, i)
             JOIN pg_attribute k ON k.attrelid = r.dimension AND k.attname = u.n

@@ -79,6 +79,10 @@ SELECT results_eq('SELECT sale_id, sold_on_key, paid_at_key FROM mart.sales ORDE
     'facts find days: in range, without date, not finite');
 SELECT results_eq('SELECT day_key, date, is_inferred, year FROM mart.day WHERE date > ''2012-12-31''',
     $$VALUES (20130501::bigint, '2013-05-01'::date, true, NULL::int)$$, 'a day outside the range becomes an inferred member');
+INSERT INTO public.sale VALUES (4, '0044-03-15 BC', '5000-01-01'), (5, '9999-12-31', '4713-01-01 BC');
+CALL wh.run();
+SELECT results_eq('SELECT sold_on_key, paid_at_key FROM mart.sales WHERE sale_id IN (4, 5) ORDER BY sale_id',
+    $$VALUES (-1::bigint, 50000101::bigint), (99991231, -1)$$, 'a day before Christ is unknown');
 SELECT is_empty('SELECT * FROM wh.check()', 'wh.check() finds nothing');
 SELECT throws_like($$SELECT wh.drop_dimension('day')$$, '%because fact%uses it', 'a date dimension in use stays');
 SELECT lives_ok($$SELECT wh.drop_dimension('shop."Plain Day"')$$, 'one that is not used can be dropped');

@@ -179,6 +179,23 @@ SELECT diag(format('%s versions of one key: %s s', versions, round(seconds::nume
 SELECT cmp_ok((SELECT (max(seconds) FILTER (WHERE versions = 100000) / max(seconds) FILTER (WHERE versions = 10000))::numeric FROM t.duration), '<', 25::numeric,
   '10 times the versions of one key take less than 25 times as long');
 
+-- An hour that comes twice, when clocks go back, is one grain from its first beginning on.
+CREATE TABLE src.clock (id int, v text, at timestamptz);
+INSERT INTO src.clock VALUES (1, 'a', '2024-10-26 12:00Z'), (1, 'b', '2024-10-27 00:30Z'), (1, 'c', '2024-10-27 01:30Z'),
+    (1, 'd', '2024-10-27 02:30Z');
+SELECT wh.create_feed('clock', 'src.clock', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('clock', 'SELECT id, v FROM clock', '{id}', effective_grain => 'hour', time_zone => 'Europe/Berlin') \g /dev/null
+-- no record, however far its time, stops a publish
+INSERT INTO src.clock VALUES (2, 'first', '4714-12-01 BC'), (3, 'last', '294276-12-31 23:00Z'), (4, 'far', '294276-06-01');
+SELECT wh.create_dimension('clock_month', 'SELECT id, v FROM clock', '{id}', effective_grain => 'month', time_zone => 'America/Sao_Paulo') \g /dev/null
+CALL wh.run();
+SELECT results_eq('SELECT v, effective_from FROM mart.clock WHERE id = 1 ORDER BY effective_from',
+    $$VALUES ('a', '2024-10-26 12:00Z'::timestamptz), ('c', '2024-10-27 00:00Z'), ('d', '2024-10-27 02:00Z')$$,
+    'the hour that comes twice');
+SELECT results_eq($$SELECT message, count(*) FROM wh.error_event WHERE feed = 'staging.clock' GROUP BY 1$$,
+    $$VALUES ('event time is infinite or out of range', 2::bigint)$$, 'event times at the ends of the range are rejected');
+SELECT results_eq('SELECT id FROM mart.clock_month WHERE is_current AND id IS NOT NULL ORDER BY 1', ARRAY[1, 4], 'the others are published');
+
 -- Types without an order: json, xml and point. Of two rows for a key the first by text counts.
 CREATE TABLE src.odd (id int, part int, j json, x xml, p point, at timestamptz);
 INSERT INTO src.odd VALUES (1, 1, '{"a": 2}', '<b/>', '(1,2)', '2024-01-01'), (1, 2, '{"a": 1}', '<b/>', '(1,2)', '2024-01-01');
