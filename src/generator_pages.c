@@ -169,7 +169,10 @@ write_pages(WhWriter *writer, BlockNumber first, int count)
 	}
 }
 
-/* Log pages, and wait for the disk: a torn page must not be there without its log. */
+/*
+ * Log pages, and wait for the log to be written, as the buffer manager does: the
+ * transaction id of a page without its log could be given out again after a crash.
+ */
 static void
 log_pages(WhWriter *writer, BlockNumber *numbers, int count)
 {
@@ -178,8 +181,7 @@ log_pages(WhWriter *writer, BlockNumber *numbers, int count)
 	for (int p = 0; p < count; p++)
 		pages[p] = writer->pages[p].data;
 	log_newpages(wh_relation_locator(writer->relation), MAIN_FORKNUM, count, numbers, pages, true);
-	if (enableFsync)
-		XLogFlush(PageGetLSN(pages[count - 1]));
+	XLogFlush(PageGetLSN(pages[count - 1]));
 	pfree(pages);
 }
 
