@@ -98,6 +98,23 @@ wh_batch_failed_at(int64 batch_id, int64 object_id, const char *object)
 					   (Datum[]) {Int64GetDatum(batch_id), Int64GetDatum(object_id), CStringGetTextDatum(object)}, NULL);
 }
 
+/*
+ * Give a batch the next number.  Batches of a feed must commit in the order of
+ * their numbers: how far a reader has used a feed is one number.
+ */
+int64
+wh_batch_renumber(int64 batch_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		args[1] = {Int64GetDatum(batch_id)};
+	WhRow		row;
+
+	if (!wh_catalog_row(&row, "UPDATE wh.batch SET batch_id = pg_catalog.nextval('wh.batch_id_seq')"
+						" WHERE batch_id OPERATOR(pg_catalog.=) $1 RETURNING batch_id", 1, types, args))
+		elog(ERROR, "batch " INT64_FORMAT " is missing", batch_id);
+	return DatumGetInt64(row.values[0]);
+}
+
 /* Remove the row of a batch that found nothing to do. */
 void
 wh_batch_forget(int64 batch_id)

@@ -36,6 +36,7 @@ extern int64 wh_batch_start(const char *kind, int64 object_id, const char *objec
 extern void wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts);
 extern void wh_batch_finish(int64 batch_id, bool succeeded, const char *message);
 extern void wh_batch_failed_at(int64 batch_id, int64 object_id, const char *object);
+extern int64 wh_batch_renumber(int64 batch_id);
 extern void wh_batch_forget(int64 batch_id);
 
 #endif							/* WH_BATCH_LOG_H */

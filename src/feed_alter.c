@@ -160,6 +160,7 @@ wh_alter_feed(PG_FUNCTION_ARGS)
 	}
 	add_new_columns(feed, source);
 	SPI_finish();
+	wh_feed_invalidate(feed);
 	relation_close(source, NoLock);
 	AtEOXact_GUC(false, level);
 	PG_RETURN_VOID();

@@ -17,6 +17,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -117,6 +118,41 @@ wh_feed_try_lock(int64 feed_id)
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Say whether nobody but partition workers has a feed's lock.  They write in
+ * turns, under a weaker mode than that of wh_feed_lock.
+ */
+bool
+wh_feed_is_free(int64 feed_id)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	/* conflicts with ExclusiveLock, not with ShareRowExclusiveLock */
+	return LockAcquire(&tag, RowShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Take a partition worker's turn at a feed: its lock until the transaction ends. */
+void
+wh_feed_lock_turn(int64 feed_id)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	(void) LockAcquire(&tag, ShareRowExclusiveLock, false, false);
+}
+
+/*
+ * Tell the workers, when this commits, that what they know of a feed is out of
+ * date.  The caller holds the feed's lock.
+ */
+void
+wh_feed_invalidate(const WhFeed *feed)
+{
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(feed->source)))
+		CacheInvalidateRelcacheByRelid(feed->source);
 }
 
 static char *

@@ -87,6 +87,7 @@ wh_add_screen(PG_FUNCTION_ARGS)
 	AtEOXact_GUC(false, level);
 	write_screen("INSERT INTO wh.screen (feed_id, screen, condition, action) VALUES ($1, $2, $3, $4)",
 				 feed->feed_id, 3, texts);
+	wh_feed_invalidate(feed);
 	PG_RETURN_VOID();
 }
 
@@ -103,5 +104,6 @@ wh_drop_screen(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("screen \"%s\" of feed \"%s\" does not exist", screen, feed->name)));
+	wh_feed_invalidate(feed);
 	PG_RETURN_VOID();
 }

@@ -11,7 +11,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -93,8 +92,8 @@ store_offset(WhFeed *feed, const char *unit, const char *topic, const WhKafkaPar
 	if (wh_catalog_execute("UPDATE wh.source_unit SET size = $3, end_offset = $4"
 						   " WHERE feed_id OPERATOR(pg_catalog.=) $1 AND name OPERATOR(pg_catalog.=) $2"
 						   " AND generation OPERATOR(pg_catalog.=) (SELECT max(generation) FROM wh.source_unit"
-						   "  WHERE feed_id OPERATOR(pg_catalog.=) $1 AND name OPERATOR(pg_catalog.=) $2)",
-						   4, types, args, NULL) > 0)
+						   "  WHERE feed_id OPERATOR(pg_catalog.=) $1 AND pg_catalog.starts_with(name, $5))",
+						   5, types, args, NULL) > 0)
 		return;
 	wh_catalog_execute("INSERT INTO wh.source_unit (feed_id, unit_no, name, generation, size, end_offset, batch_id)"
 					   " SELECT $1, coalesce(max(unit_no), 0) OPERATOR(pg_catalog.+) 1, $2,"
@@ -174,7 +173,6 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 		store_offset(feed, unit, topic, &partitions[i], places[i].offset);
 	}
 	SPI_finish();
-	/* tells the worker, when this commits, to start anew from what is stored */
-	CacheInvalidateRelcacheByRelid(feed->source);
+	wh_feed_invalidate(feed);
 	PG_RETURN_VOID();
 }

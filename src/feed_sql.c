@@ -29,13 +29,13 @@ wh_ingest(PG_FUNCTION_ARGS)
 	wh_ingest_feed(feed->feed_id, batch_id, &result);
 	if (result.changed)
 	{
-		wh_batch_step(batch_id, 1, &result.counts);
-		wh_batch_finish(batch_id, true, NULL);
+		wh_batch_step(result.batch_id, 1, &result.counts);
+		wh_batch_finish(result.batch_id, true, NULL);
 	}
 	else
-		wh_batch_forget(batch_id);
+		wh_batch_forget(result.batch_id);
 	SPI_finish();
 	if (!result.changed)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(batch_id);
+	PG_RETURN_INT64(result.batch_id);
 }

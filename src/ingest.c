@@ -3,7 +3,8 @@
  *	  Loads what is new in a feed's source: one feed, one transaction.
  *
  * wh_ingest_feed runs in the caller's transaction, in a backend or the worker.
- * It holds the feed's advisory lock until the transaction ends.  Source and
+ * It holds the feed's advisory lock until the transaction ends; a partition
+ * worker takes it when it has read its batch (wh_ingest_take_turn).  Source and
  * expressions are evaluated as the owner of the staging relation, as a security-
  * restricted operation; catalogs are written as their owner.
  */
@@ -17,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -148,7 +150,10 @@ wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time
 	set_ours(ing, ing->ours.effective_from, TimestampTzGetDatum(event_time));
 	set_ours(ing, ing->ours.batch_id, Int64GetDatum(ing->batch_id));
 	set_ours(ing, ing->ours.source_position, Int64GetDatum(position_of(ing, source)));
-	wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
+	if (ing->hold)
+		wh_hold_row(ing);
+	else
+		wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
 	ing->result->counts.rows_staged++;
 }
 
@@ -208,12 +213,63 @@ save_feed(WhIngest *ing)
 	wh_feed_catalog_leave(user, sec);
 }
 
+/* Give the batch a number after that of the last batch that changed staged rows. */
+static void
+settle_number(WhIngest *ing)
+{
+	if (ing->feed->last_batch_id > ing->batch_id)
+	{
+		SPI_connect();
+		ing->batch_id = wh_batch_renumber(ing->batch_id);
+		SPI_finish();
+	}
+	ing->result->batch_id = ing->batch_id;
+}
+
+/* Copy the staging table's description, and keep a lock or not. */
+static TupleDesc
+staged_desc(WhFeed *feed, LOCKMODE lock, bool keep)
+{
+	Relation	staging = relation_open(wh_feed_table(feed), lock);
+	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(staging));
+
+	relation_close(staging, keep ? NoLock : lock);
+	return desc;
+}
+
+/*
+ * Take a partition worker's turn, when it has read its batch: from here to the
+ * end of the transaction nobody else loads or changes the feed.  Nothing is
+ * locked while it waits, so that it is in nobody's way.  Gives false when the
+ * feed is not any more what it was when reading began; units are those of now.
+ */
+bool
+wh_ingest_take_turn(WhIngest *ing)
+{
+	WhIngestStream *stream = ing->stream;
+	WhFeed	   *feed;
+
+	relation_close(ing->source, AccessShareLock);
+	ing->source = NULL;
+	wh_feed_lock_turn(ing->feed->feed_id);
+	AcceptInvalidationMessages();
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	feed = *stream->changes == stream->changes_seen ? wh_feed_get(ing->feed->feed_id, true) : NULL;
+	if (feed == NULL || feed->is_paused ||
+		!equalTupleDescs(ing->desc, staged_desc(feed, RowExclusiveLock, true)))
+		return false;
+	ing->feed->last_batch_id = feed->last_batch_id;
+	settle_number(ing);
+	wh_units_reload(ing);
+	return true;
+}
+
 /* Read the source and stage what is new. */
 static void
 ingest(WhIngest *ing)
 {
 	WhBatchStep *counts = &ing->result->counts;
-	Relation	staging;
 
 	ing->source = try_relation_open(ing->feed->source, AccessShareLock);
 	if (ing->source == NULL)
@@ -223,9 +279,10 @@ ingest(WhIngest *ing)
 				 errhint("What is staged stays. Drop the feed with wh.drop_feed, or make a new one over another source.")));
 	ing->source_desc = CreateTupleDescCopyConstr(RelationGetDescr(ing->source));
 	ing->kind = wh_feed_source_kind(ing->source);
-	staging = relation_open(wh_feed_table(ing->feed), RowExclusiveLock);
-	ing->desc = CreateTupleDescCopy(RelationGetDescr(staging));
-	relation_close(staging, NoLock);
+	if (ing->hold)
+		ing->desc = staged_desc(ing->feed, AccessShareLock, false);
+	else
+		ing->desc = staged_desc(ing->feed, RowExclusiveLock, true);
 	map_columns(ing);
 	/* Room for the columns that sorting adds. */
 	ing->values = palloc0(sizeof(Datum) * (ing->desc->natts + 3));
@@ -237,6 +294,13 @@ ingest(WhIngest *ing)
 		wh_ingest_retry_events(ing);
 	else
 		wh_ingest_read_source(ing);
+	if (ing->result->overtaken)
+	{
+		wh_hold_drop(ing);
+		return;
+	}
+	if (ing->hold)
+		wh_hold_release(ing);
 	if (ing->feed->load != WH_LOAD_SNAPSHOT)
 		wh_splice_finish(ing);
 	if (ing->writer)
@@ -259,7 +323,8 @@ ingest(WhIngest *ing)
 		wh_unit_add_read(ing);
 	wh_units_save(ing);
 	save_feed(ing);
-	relation_close(ing->source, NoLock);
+	if (ing->source)
+		relation_close(ing->source, NoLock);
 	if (counts->rows_read != counts->rows_staged + counts->rows_rejected +
 		counts->rows_repeated + counts->rows_superseded)
 		elog(ERROR, "feed \"%s\" read %lld records but accounts for %lld staged, %lld rejected, %lld repeated and %lld superseded",
@@ -279,32 +344,36 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	Oid			user;
 	int			sec;
 	int			level;
+	bool		in_turns = stream && stream->nshares > 1;
 
 	memset(result, 0, sizeof(*result));
 	result->counts.started_at = GetCurrentTimestamp();
 	result->counts.object_id = feed_id;
-	wh_feed_lock(feed_id, true);
+	if (!in_turns)
+		wh_feed_lock(feed_id, true);
 	/* See what the run before us has committed. */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	level = wh_feed_pin_settings();
 	ing->context = context;
 	ing->feed = wh_feed_get(feed_id, false);
 	result->counts.object = MemoryContextStrdup(old, ing->feed->name);
-	if (ing->feed->last_batch_id > batch_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("feed \"%s\" was loaded by a later batch in the meantime", ing->feed->name),
-				 errhint("Run again.")));
 	ing->batch_id = batch_id;
 	ing->snapshot_time = DT_NOBEGIN;
 	ing->batch_start = batch_start(batch_id);
 	ing->result = result;
 	ing->stream = stream;
 	ing->is_retry = is_retry;
+	if (in_turns)
+		wh_hold_begin(ing);
+	else
+		settle_number(ing);
 
 	GetUserIdAndSecContext(&user, &sec);
 	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
-	ingest(ing);
+	if (stream && ing->feed->is_paused)
+		result->overtaken = true;	/* since the worker looked */
+	else
+		ingest(ing);
 	SetUserIdAndSecContext(user, sec);
 	AtEOXact_GUC(false, level);
 	PopActiveSnapshot();

@@ -11,8 +11,10 @@
 typedef struct WhIngestResult
 {
 	WhBatchStep counts;			/* read = staged + rejected + repeated + superseded */
+	int64		batch_id;		/* may be a later one than that of the start */
 	bool		changed;		/* something was written: log the batch */
 	bool		staged_changed; /* staged rows were added, rewritten or removed */
+	bool		overtaken;		/* somebody else was faster: nothing is written */
 } WhIngestResult;
 
 /*
@@ -24,7 +26,11 @@ typedef struct WhIngestStream
 	MemoryContext context;		/* of the source; outlives transactions */
 	struct WhKafkaSource *source;	/* NULL = to be opened by the next batch */
 	bool		reassign;		/* partitions have come, or an offset is out of range */
-	int			nstored;		/* partitions */
+	int			share;			/* of the topic's partitions; see wh_ingest_stream_reads */
+	int			nshares;		/* more than 1: others read the rest, writing is in turns */
+	const uint64 *changes;		/* counts changes of definitions */
+	uint64		changes_seen;	/* when the source was opened */
+	int			npartitions;	/* of the topic; read or not */
 	int64	   *stored;			/* next offsets that were stored last; -1 = none */
 	int64		generation;		/* of the topic */
 	int64		max_rows;		/* bounds of a batch */
@@ -32,6 +38,8 @@ typedef struct WhIngestStream
 	bool		more;			/* the last batch ended at a bound */
 } WhIngestStream;
 
+extern void wh_ingest_stream_open(int64 feed_id, WhIngestStream *stream);
+extern bool wh_ingest_stream_reads(const WhIngestStream *stream, int64 feed_id, int32 partition);
 extern bool wh_ingest_stream_behind(const WhIngestStream *stream);
 extern void wh_ingest_stream_close(WhIngestStream *stream);
 extern void wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result);

@@ -150,18 +150,79 @@ typedef struct EventRecord
 	const WhSourceRow *source;	/* for the message's key and headers; NULL = not at hand */
 } EventRecord;
 
-/* Write one event, unless it is there. */
+/* An event as arguments of its INSERT; the first one is the batch. */
+static Oid	event_types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
+	INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
+BYTEAOID, JSONBOID};
+
+/* Describe an event's arguments as a row, in the current memory context. */
+TupleDesc
+wh_ingest_event_desc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(NARGS);
+
+	for (int i = 0; i < NARGS; i++)
+		TupleDescInitEntry(desc, i + 1, NULL, event_types[i], -1, 0);
+	return desc;
+}
+
+static void
+open_rejects(WhIngest *ing)
+{
+	if (ing->rejects)
+		return;
+	ing->rejects = MemoryContextAllocZero(ing->context, sizeof(WhRejects));
+	ing->rejects->context = AllocSetContextCreate(ing->context, "widgets_wh error event",
+												  ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Insert an event, given as wh_ingest_event_desc says, unless it is there. */
+void
+wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
+{
+	Oid			user;
+	int			sec;
+
+	open_rejects(ing);
+	args[0] = Int64GetDatum(ing->batch_id);
+	wh_feed_catalog_enter(&user, &sec);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (ing->rejects->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event (batch_id, object_id, feed, file, line,"
+									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
+									   " source_position, event_time, raw_record, record_hash, errors,"
+									   " \"column\", sqlstate, message, message_key, message_headers)"
+									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19"
+									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
+									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
+									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
+									   "    OR source_position IS NULL AND $11 IS NULL)"
+									   "   AND record_hash OPERATOR(pg_catalog.=) $14)"
+									   " ON CONFLICT DO NOTHING",
+									   NARGS, event_types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the writing of error events");
+		ing->rejects->plan = plan;
+	}
+	if (SPI_execute_plan(ing->rejects->plan, args, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write an error event");
+	if (SPI_processed > 0)
+		ing->result->changed = true;
+	SPI_finish();
+	wh_feed_catalog_leave(user, sec);
+}
+
+/* Write one event, unless it is there, now or when it is the batch's turn. */
 static void
 write_event(WhIngest *ing, const EventRecord *record, List *errors)
 {
-	static Oid	types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
-		INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
-	BYTEAOID, JSONBOID};
 	WhRowError *first = linitial(errors);
 	Datum		args[NARGS];
 	char		nulls[NARGS + 1];
-	Oid			user;
-	int			sec;
 
 	memset(nulls, 'n', NARGS);
 	nulls[NARGS] = '\0';
@@ -209,35 +270,10 @@ write_event(WhIngest *ing, const EventRecord *record, List *errors)
 		SET(15, CStringGetTextDatum(NameStr(TupleDescAttr(ing->source_desc, first->attnum - 1)->attname)));
 	SET(16, CStringGetTextDatum(psprintf("%s%s", unpack_sql_state(first->sqlerrcode), first->message)));
 
-	wh_feed_catalog_enter(&user, &sec);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (ing->rejects->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event (batch_id, object_id, feed, file, line,"
-									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
-									   " source_position, event_time, raw_record, record_hash, errors,"
-									   " \"column\", sqlstate, message, message_key, message_headers)"
-									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19"
-									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
-									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
-									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
-									   "    OR source_position IS NULL AND $11 IS NULL)"
-									   "   AND record_hash OPERATOR(pg_catalog.=) $14)"
-									   " ON CONFLICT DO NOTHING",
-									   NARGS, types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the writing of error events");
-		ing->rejects->plan = plan;
-	}
-	if (SPI_execute_plan(ing->rejects->plan, args, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write an error event");
-	if (SPI_processed > 0)
-		ing->result->changed = true;
-	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	if (ing->hold)
+		wh_hold_event(ing, args, nulls);
+	else
+		wh_ingest_insert_event(ing, args, nulls);
 }
 
 /* Count a reject, and stop the feed when there are too many. */
@@ -264,16 +300,6 @@ wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message)
 	WhRowError	error = {0, sqlerrcode, unconstify(char *, message)};
 
 	count_reject(ing, list_make1(&error));
-}
-
-static void
-open_rejects(WhIngest *ing)
-{
-	if (ing->rejects)
-		return;
-	ing->rejects = MemoryContextAllocZero(ing->context, sizeof(WhRejects));
-	ing->rejects->context = AllocSetContextCreate(ing->context, "widgets_wh error event",
-												  ALLOCSET_DEFAULT_SIZES);
 }
 
 /*

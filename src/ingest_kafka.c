@@ -1,16 +1,12 @@
 /*
  * ingest_kafka.c
- *	  Reads a feed's topic from the stored offsets on: to the ends seen at the
- *	  start, or, for the worker, within the bounds of a batch.
+ *	  Reads a feed's topic from the stored offsets on to the ends seen at the
+ *	  start.  For the worker, which goes on and on, see ingest_stream.c.
  *
  * Runs inside wh_ingest_feed, as the feed's owner, under the feed's lock.  A
  * partition is a unit of the source, named topic/partition; its next offset
  * stands in the unit's size and commits with the rows.  When the topic was made
  * anew, all partitions start a new generation.
- *
- * The worker's source stays open between batches.  Each batch compares what is
- * stored with what it stored last, and starts again from there when somebody
- * else has moved it.
  */
 #include "postgres.h"
 
@@ -19,35 +15,20 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "ingest_state.h"
+#include "ingest_kafka.h"
 #include "kafka_message.h"
-#include "kafka_source.h"
 
-/* How long a batch of the worker waits for messages that are on their way. */
-#define WAIT_MS 50
-
-typedef struct PartitionRead
+/* Name our group of consumers, in which offsets are told to the broker. */
+char *
+wh_topic_group(const WhFeed *feed)
 {
-	WhUnit	   *unit;			/* NULL until there is something to remember */
-	char	   *name;
-	int64		end;
-	bool		is_done;
-} PartitionRead;
+	return psprintf("widgets_wh.%s.%s", get_database_name(MyDatabaseId), feed->name);
+}
 
-typedef struct TopicRead
-{
-	WhKafkaSource *source;
-	int			count;			/* partitions */
-	PartitionRead *reads;
-	int64		generation;
-	MemoryContext scratch;		/* of one message */
-} TopicRead;
-
-/* Find a unit by its name and generation, 0 = the latest; NULL = there is none. */
-static WhUnit *
-find_unit(WhIngest *ing, const char *name, int64 generation)
+/* Find the latest unit of a name; NULL = there is none. */
+WhUnit *
+wh_topic_find_unit(WhIngest *ing, const char *name)
 {
 	HASH_SEQ_STATUS seq;
 	WhUnit	   *unit;
@@ -56,12 +37,26 @@ find_unit(WhIngest *ing, const char *name, int64 generation)
 	hash_seq_init(&seq, ing->units);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
-		if (strcmp(unit->name, name) != 0 || (generation > 0 && unit->generation != generation))
-			continue;
-		if (found == NULL || unit->generation > found->generation)
+		if (strcmp(unit->name, name) == 0 && (found == NULL || unit->generation > found->generation))
 			found = unit;
 	}
 	return found;
+}
+
+/* Make the entries of so many partitions, each with its latest unit. */
+void
+wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count)
+{
+	topic->count = count;
+	topic->reads = palloc0(sizeof(WhPartitionRead) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		WhPartitionRead *read = &topic->reads[i];
+
+		read->name = psprintf("%s/%d", wh_kafka_source_topic(topic->source), i);
+		read->unit = wh_topic_find_unit(ing, read->name);
+		read->is_mine = ing->stream == NULL || wh_ingest_stream_reads(ing->stream, ing->feed->feed_id, i);
+	}
 }
 
 /* Say that messages are gone: an error, unless the feed is to go on without them. */
@@ -86,71 +81,78 @@ lose_messages(WhIngest *ing, const char *topic, WhUnit *unit, const WhKafkaParti
 	wh_ingest_note_gap(ing, unit, unit->size, message);
 }
 
-/* Choose where each partition is read from, and the topic's generation. */
+/*
+ * Find the topic's generation.  Only partitions that have a unit of the latest
+ * one can show that the topic was made anew since; the others start over.
+ */
 static void
-choose_places(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions, WhKafkaPlace *places)
+choose_generation(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions)
 {
-	const char *name = wh_kafka_source_topic(topic->source);
 	bool		recreated = false;
 
 	topic->generation = 1;
 	for (int i = 0; i < topic->count; i++)
 	{
-		PartitionRead *read = &topic->reads[i];
+		if (topic->reads[i].unit)
+			topic->generation = Max(topic->generation, topic->reads[i].unit->generation);
+	}
+	for (int i = 0; i < topic->count; i++)
+	{
+		WhUnit	   *unit = topic->reads[i].unit;
 
-		read->name = psprintf("%s/%d", name, partitions[i].partition);
-		read->end = partitions[i].end;
-		read->unit = find_unit(ing, read->name, 0);
-		if (read->unit)
-		{
-			topic->generation = Max(topic->generation, read->unit->generation);
-			recreated |= wh_kafka_continuity(&partitions[i], read->unit->size) == WH_KAFKA_RECREATED;
-		}
+		recreated |= unit && unit->generation == topic->generation &&
+			wh_kafka_continuity(&partitions[i], unit->size) == WH_KAFKA_RECREATED;
 	}
 	if (recreated)
 	{
 		topic->generation++;
 		ing->result->counts.warnings++;
 		ereport(WARNING,
-				(errmsg("topic \"%s\" of feed \"%s\" was made anew: it is read from its start", name, ing->feed->name)));
+				(errmsg("topic \"%s\" of feed \"%s\" was made anew: it is read from its start",
+						wh_kafka_source_topic(topic->source), ing->feed->name)));
 	}
 	for (int i = 0; i < topic->count; i++)
 	{
-		PartitionRead *read = &topic->reads[i];
-
-		places[i].partition = partitions[i].partition;
-		places[i].offset = partitions[i].low;
-		if (read->unit && read->unit->generation < topic->generation)
-			read->unit = NULL;
-		if (read->unit == NULL)
-			continue;
-		if (wh_kafka_continuity(&partitions[i], read->unit->size) == WH_KAFKA_LOST)
-			lose_messages(ing, name, read->unit, &partitions[i]);
-		else
-			places[i].offset = read->unit->size;
+		if (topic->reads[i].unit && topic->reads[i].unit->generation < topic->generation)
+			topic->reads[i].unit = NULL;
 	}
 }
 
-/* Ask for the partitions, and start reading at the stored offsets. */
-static WhKafkaPlace *
-start_reading(WhIngest *ing, TopicRead *topic)
+/*
+ * Choose where each of our partitions is read from, and start reading there.
+ * Gives the places, by partition.
+ */
+WhKafkaPlace *
+wh_topic_start(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions)
 {
-	WhKafkaPartition *partitions;
-	WhKafkaPlace *places;
+	WhKafkaPlace *places = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
+	WhKafkaPlace *ours = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
+	int			nours = 0;
 
-	topic->count = wh_kafka_source_partitions(topic->source, &partitions);
-	topic->reads = palloc0(sizeof(PartitionRead) * Max(topic->count, 1));
-	places = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
-	choose_places(ing, topic, partitions, places);
-	wh_kafka_source_start(topic->source, places, topic->count);
+	choose_generation(ing, topic, partitions);
+	for (int i = 0; i < topic->count; i++)
+	{
+		WhPartitionRead *read = &topic->reads[i];
+
+		read->end = partitions[i].end;
+		places[i] = (WhKafkaPlace) {i, partitions[i].low};
+		if (read->unit && read->is_mine &&
+			wh_kafka_continuity(&partitions[i], read->unit->size) == WH_KAFKA_LOST)
+			lose_messages(ing, wh_kafka_source_topic(topic->source), read->unit, &partitions[i]);
+		else if (read->unit)
+			places[i].offset = read->unit->size;
+		if (read->is_mine)
+			ours[nours++] = places[i];
+	}
+	wh_kafka_source_start(topic->source, ours, nours);
 	return places;
 }
 
 /* Give one message to the pipe. */
-static void
-take_message(WhIngest *ing, TopicRead *topic, WhKafkaSourceRow *message)
+void
+wh_topic_take_message(WhIngest *ing, WhTopicRead *topic, WhKafkaSourceRow *message)
 {
-	PartitionRead *read = &topic->reads[message->partition];
+	WhPartitionRead *read = &topic->reads[message->partition];
 	WhSourceRow row = message->row;
 	MemoryContext old = MemoryContextSwitchTo(topic->scratch);
 
@@ -177,20 +179,25 @@ take_message(WhIngest *ing, TopicRead *topic, WhKafkaSourceRow *message)
 }
 
 /* Note in the units how far each partition was read. */
-static void
-save_places(WhIngest *ing, TopicRead *topic)
+void
+wh_topic_save_places(WhIngest *ing, WhTopicRead *topic)
 {
 	const WhKafkaPlace *reached;
 	int			n = wh_kafka_source_places(topic->source, &reached);
 
 	for (int i = 0; i < n; i++)
 	{
-		PartitionRead *read = &topic->reads[reached[i].partition];
+		WhPartitionRead *read = &topic->reads[reached[i].partition];
 		int64		end = wh_kafka_source_seen_end(topic->source, reached[i].partition);
 
 		/* where nothing was ever, there is nothing to lose */
 		if (read->unit == NULL && reached[i].offset > 0)
-			read->unit = wh_unit_add(ing, read->name, topic->generation);
+		{
+			if (ing->hold)
+				ing->stream->reassign = true;	/* it gets a unit before it is read: see ingest_stream.c */
+			else
+				read->unit = wh_unit_add(ing, read->name, topic->generation);
+		}
 		if (read->unit == NULL || read->unit->size == reached[i].offset)
 			continue;
 		read->unit->size = reached[i].offset;
@@ -202,13 +209,20 @@ save_places(WhIngest *ing, TopicRead *topic)
 
 /* Read every partition up to the end it had at the start. */
 static void
-read_to_ends(WhIngest *ing, TopicRead *topic)
+read_to_ends(WhIngest *ing, WhTopicRead *topic)
 {
+	WhKafkaPartition *partitions;
 	WhKafkaPlace *places;
 	int			waiting = 0;
+	bool		has_moved = false;
+	/* to the end of the transaction, when the offsets are told to the broker */
+	MemoryContext old = MemoryContextSwitchTo(AllocSetContextCreate(CurTransactionContext, "widgets_wh topic",
+																	ALLOCSET_SMALL_SIZES));
 
-	topic->source = wh_kafka_source_open(ing->feed->source, ing->feed->owner, NULL);
-	places = start_reading(ing, topic);
+	topic->source = wh_kafka_source_open(ing->feed->source, ing->feed->owner, wh_topic_group(ing->feed));
+	MemoryContextSwitchTo(old);
+	wh_topic_name_reads(ing, topic, wh_kafka_source_partitions(topic->source, &partitions));
+	places = wh_topic_start(ing, topic, partitions);
 	for (int i = 0; i < topic->count; i++)
 	{
 		topic->reads[i].is_done = places[i].offset >= topic->reads[i].end;
@@ -220,7 +234,7 @@ read_to_ends(WhIngest *ing, TopicRead *topic)
 	{
 		WhKafkaSourceRow *row;
 		WhKafkaEvent event = wh_kafka_source_next(topic->source, -1, &row);
-		PartitionRead *read;
+		WhPartitionRead *read;
 		bool		was_done;
 
 		CHECK_FOR_INTERRUPTS();
@@ -231,153 +245,31 @@ read_to_ends(WhIngest *ing, TopicRead *topic)
 		read = &topic->reads[row->partition];
 		was_done = read->is_done;
 		if (event == WH_KAFKA_MESSAGE)
-			take_message(ing, topic, row);
+			wh_topic_take_message(ing, topic, row);
 		else
 			read->is_done = true;	/* out of range: the next run says what is lost */
 		waiting -= read->is_done && !was_done;
 	}
 	wh_ingest_pipe_flush(ing);
-	save_places(ing, topic);
-	wh_kafka_source_close(topic->source);
-}
-
-/* Close the source of a stream; the next batch opens it again. */
-void
-wh_ingest_stream_close(WhIngestStream *stream)
-{
-	stream->source = NULL;
-	stream->stored = NULL;
-	stream->nstored = 0;
-	stream->reassign = false;
-	MemoryContextReset(stream->context);
-}
-
-/* Say whether offsets have moved, past what no row comes from, since they were stored. */
-bool
-wh_ingest_stream_behind(const WhIngestStream *stream)
-{
-	const WhKafkaPlace *places;
-	int			n = wh_kafka_source_places(stream->source, &places);
-
-	for (int i = 0; i < Min(n, stream->nstored); i++)
-	{
-		if (places[i].offset > Max(stream->stored[i], 0))
-			return true;
-	}
-	return false;
-}
-
-/* Find the units of the partitions; false = they are not as this stream left them. */
-static bool
-continue_reading(WhIngest *ing, TopicRead *topic)
-{
-	WhIngestStream *stream = ing->stream;
-	const WhKafkaPlace *places;
-
-	topic->generation = stream->generation;
-	topic->count = wh_kafka_source_places(topic->source, &places);
-	topic->reads = palloc0(sizeof(PartitionRead) * Max(topic->count, 1));
+	wh_topic_save_places(ing, topic);
 	for (int i = 0; i < topic->count; i++)
-	{
-		PartitionRead *read = &topic->reads[i];
-
-		read->name = psprintf("%s/%d", wh_kafka_source_topic(topic->source), places[i].partition);
-		read->end = PG_INT64_MAX;
-		read->unit = find_unit(ing, read->name, 0);
-		if (read->unit && read->unit->generation > stream->generation)
-			return false;
-		if (read->unit && read->unit->generation < stream->generation)
-			read->unit = NULL;
-		if ((read->unit ? read->unit->size : -1) != stream->stored[i])
-			return false;
-	}
-	return true;
-}
-
-/* Remember what is stored after this batch, if it commits. */
-static void
-remember_stored(WhIngestStream *stream, TopicRead *topic)
-{
-	if (stream->nstored != topic->count)
-	{
-		stream->nstored = topic->count;
-		stream->stored = MemoryContextAlloc(stream->context, sizeof(int64) * Max(topic->count, 1));
-	}
-	for (int i = 0; i < topic->count; i++)
-		stream->stored[i] = topic->reads[i].unit ? topic->reads[i].unit->size : -1;
-	stream->generation = topic->generation;
-}
-
-/* Read what there is, within the bounds of a batch. */
-static void
-read_batch(WhIngest *ing, TopicRead *topic)
-{
-	WhIngestStream *stream = ing->stream;
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), stream->max_ms);
-	int64		rows = 0;
-
-	if (stream->source == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(stream->context);
-
-		stream->source = wh_kafka_source_open(ing->feed->source, ing->feed->owner,
-											  psprintf("widgets_wh.%s.%s", get_database_name(MyDatabaseId), ing->feed->name));
-		MemoryContextSwitchTo(old);
-		stream->reassign = true;
-	}
-	topic->source = stream->source;
-	if (stream->reassign || !continue_reading(ing, topic))
-		start_reading(ing, topic);
-	stream->reassign = false;
-	stream->more = true;
-	while (rows < stream->max_rows)
-	{
-		WhKafkaSourceRow *row;
-		WhKafkaEvent event = wh_kafka_source_next(topic->source, 0, &row);
-
-		if (event == WH_KAFKA_NOTHING)
-		{
-			if (wh_kafka_source_caught_up(topic->source))
-			{
-				stream->more = false;
-				break;
-			}
-			event = wh_kafka_source_next(topic->source, WAIT_MS, &row);
-		}
-		if (event == WH_KAFKA_MESSAGE)
-		{
-			take_message(ing, topic, row);
-			rows++;
-		}
-		else if (event == WH_KAFKA_OUT_OF_RANGE)
-		{
-			stream->reassign = true;
-			break;
-		}
-		/* looking at the clock costs as much as a short message */
-		if ((rows & 63) == 0 && GetCurrentTimestamp() >= deadline)
-			break;
-		if (event == WH_KAFKA_NOTHING && GetCurrentTimestamp() >= deadline)
-			break;
-	}
-	wh_ingest_pipe_flush(ing);
-	save_places(ing, topic);
-	for (int i = 0; i < topic->count; i++)
-		ing->result->counts.units_read += topic->reads[i].unit && topic->reads[i].unit->is_changed;
-	ing->result->counts.units_skipped = topic->count - ing->result->counts.units_read;
-	remember_stored(stream, topic);
+		has_moved |= topic->reads[i].unit && (topic->reads[i].unit->is_new || topic->reads[i].unit->is_changed);
+	if (has_moved)
+		wh_kafka_source_commit_late(topic->source);
+	else
+		wh_kafka_source_close(topic->source);
 }
 
 /* Read what is new in the feed's topic. */
 void
 wh_ingest_read_topic(WhIngest *ing)
 {
-	TopicRead	topic = {0};
+	WhTopicRead topic = {0};
 
 	topic.scratch = AllocSetContextCreate(ing->context, "widgets_wh message", ALLOCSET_SMALL_SIZES);
 	wh_units_load(ing);
 	if (ing->stream)
-		read_batch(ing, &topic);
+		wh_ingest_read_stream(ing, &topic);
 	else
 		read_to_ends(ing, &topic);
 }

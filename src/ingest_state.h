@@ -102,6 +102,7 @@ typedef struct WhIngest
 	/* Rows on their way (ingest_row.c) */
 	struct WhRowPipe *pipe;
 	struct WhRejects *rejects;	/* ingest_error.c */
+	struct WhHold *hold;		/* what waits for its turn to be written; NULL = is written at once */
 
 	/* Staging */
 	WhBulkWriter *writer;		/* of the staging table; opened when needed */
@@ -131,6 +132,7 @@ typedef struct WhIngest
 #define wh_sort_raw(ing) ((ing)->desc->natts + 3)
 
 /* ingest.c */
+extern bool wh_ingest_take_turn(WhIngest *ing);
 extern void wh_ingest_stage(WhIngest *ing, WhIngestRow *row);
 extern void wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time);
 
@@ -148,10 +150,19 @@ extern void wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *me
 extern void wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message);
 extern void wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 									int sqlerrcode, const char *message);
+extern void wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls);
+extern TupleDesc wh_ingest_event_desc(void);
 
+/* ingest_hold.c: records and error events of a batch that waits for its turn */
+extern void wh_hold_begin(WhIngest *ing);
+extern void wh_hold_row(WhIngest *ing);
+extern void wh_hold_event(WhIngest *ing, Datum *args, const char *nulls);
+extern void wh_hold_release(WhIngest *ing);
+extern void wh_hold_drop(WhIngest *ing);
 
 /* ingest_unit.c */
 extern void wh_units_load(WhIngest *ing);
+extern void wh_units_reload(WhIngest *ing);
 extern WhUnit *wh_unit_find(WhIngest *ing, int64 unit_no);
 extern WhUnit *wh_unit_add(WhIngest *ing, const char *name, int64 generation);
 extern void wh_unit_add_read(WhIngest *ing);

@@ -37,17 +37,18 @@ make_table(WhIngest *ing)
 	ing->units = hash_create("widgets_wh units", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-/* Read all units of the feed, once. */
+/*
+ * Read all units of the feed as they are now.  Those that are known already
+ * stay where they are.
+ */
 void
-wh_units_load(WhIngest *ing)
+wh_units_reload(WhIngest *ing)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(ing->feed->feed_id)};
 	Oid			user;
 	int			sec;
 
-	if (ing->units)
-		return;
 	make_table(ing);
 	wh_feed_catalog_enter(&user, &sec);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -83,6 +84,14 @@ wh_units_load(WhIngest *ing)
 	}
 	SPI_finish();
 	wh_feed_catalog_leave(user, sec);
+}
+
+/* Read all units of the feed, once. */
+void
+wh_units_load(WhIngest *ing)
+{
+	if (ing->units == NULL)
+		wh_units_reload(ing);
 }
 
 /* Find a unit by its number; it must be there. */

@@ -269,6 +269,7 @@ wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type, const char *cons
 	callback->arg = handle;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 
+	handle->opened_at = GetCurrentTimestamp();
 	rd_kafka_set_log_queue(handle->rk, NULL);
 	rd_kafka_error_destroy(rd_kafka_sasl_background_callbacks_enable(handle->rk));
 	handle->topic = rd_kafka_topic_new(handle->rk, handle->topic_name, NULL);
@@ -353,6 +354,10 @@ wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err, TimestampT
 	now = GetCurrentTimestamp();
 	if (TimestampDifferenceExceeds(since, now, handle->timeout_ms))
 		return false;
+	/* who opened long before and only now asks has waited already */
+	(void) wh_kafka_handle_connected(handle);
+	if (!handle->is_connected)
+		since = handle->opened_at;
 	switch (err)
 	{
 		case RD_KAFKA_RESP_ERR__TRANSPORT:
@@ -379,6 +384,25 @@ wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err, TimestampT
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Say, without waiting, whether a broker has answered since the handle was
+ * opened.  True as well when none has for so long that asking one is an error.
+ */
+bool
+wh_kafka_handle_connected(WhKafkaHandle *handle)
+{
+	char	   *cluster;
+
+	wh_kafka_handle_poll(handle);
+	if (!handle->is_connected && (cluster = rd_kafka_clusterid(handle->rk, 0)) != NULL)
+	{
+		rd_kafka_mem_free(handle->rk, cluster);
+		handle->is_connected = true;
+	}
+	return handle->is_connected || wh_kafka_handle_refused(handle) ||
+		TimestampDifferenceExceeds(handle->opened_at, GetCurrentTimestamp(), ALL_DOWN_MS);
 }
 
 /* Say whether a broker refused our login, or we its certificate. */

@@ -71,6 +71,9 @@ extern WhKafkaEvent wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeou
 extern WhKafkaEvent wh_kafka_consumer_peek(WhKafkaConsumer *consumer, WhKafkaMessage *message);
 extern int64 wh_kafka_consumer_seen_end(WhKafkaConsumer *consumer, int32 partition);
 extern int	wh_kafka_consumer_fd(WhKafkaConsumer *consumer);
+extern bool wh_kafka_consumer_connected(WhKafkaConsumer *consumer);
+extern void wh_kafka_consumer_commit_wait(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces,
+										  long timeout_ms);
 extern bool wh_kafka_consumer_commit(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces);
 extern const char *wh_kafka_consumer_trouble(WhKafkaConsumer *consumer);
 extern bool wh_kafka_message_header(const WhKafkaMessage *message, int i, const char **name,

@@ -94,6 +94,13 @@ wh_kafka_consumer_close(WhKafkaConsumer *consumer)
 	wh_kafka_handle_close(consumer->handle);
 }
 
+/* Say, without waiting, whether the brokers have answered, or will not. */
+bool
+wh_kafka_consumer_connected(WhKafkaConsumer *consumer)
+{
+	return wh_kafka_handle_connected(consumer->handle);
+}
+
 /*
  * Ask how many partitions the topic has now.  Raises an error when there is no
  * such topic or no answer.
@@ -425,6 +432,28 @@ wh_kafka_consumer_commit(WhKafkaConsumer *consumer, const WhKafkaPlace *places, 
 	err = rd_kafka_commit(handle->rk, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
 	return !err;
+}
+
+/*
+ * The same, waiting for the answer, whatever it is, for timeout_ms at most.
+ * Raises no error and looks at no interrupts.
+ */
+void
+wh_kafka_consumer_commit_wait(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces,
+							  long timeout_ms)
+{
+	WhKafkaHandle *handle = consumer->handle;
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(nplaces);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(handle->rk);
+	rd_kafka_event_t *event;
+
+	for (int i = 0; i < nplaces; i++)
+		rd_kafka_topic_partition_list_add(list, handle->topic_name, places[i].partition)->offset = places[i].offset;
+	if (!rd_kafka_commit_queue(handle->rk, list, queue, NULL, NULL) &&
+		(event = rd_kafka_queue_poll(queue, timeout_ms)) != NULL)
+		rd_kafka_event_destroy(event);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_queue_destroy(queue);
 }
 
 /*

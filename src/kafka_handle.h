@@ -28,6 +28,8 @@ typedef struct WhKafkaHandle
 	char	   *servers;
 	int			wakeup[2];		/* pipe that librdkafka writes to; -1 = none */
 	int			timeout_ms;		/* without an answer for this long, give up */
+	TimestampTz opened_at;
+	bool		is_connected;	/* a broker has answered since */
 
 	/* noted by callbacks */
 	rd_kafka_resp_err_t cause;	/* why connections fail; login and TLS come first */
@@ -56,6 +58,7 @@ extern void wh_kafka_handle_wait(WhKafkaHandle *handle, long timeout_ms);
 extern void wh_kafka_handle_drain(WhKafkaHandle *handle);
 extern bool wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err,
 								  TimestampTz since, int *slice_ms);
+extern bool wh_kafka_handle_connected(WhKafkaHandle *handle);
 extern bool wh_kafka_handle_refused(const WhKafkaHandle *handle);
 extern void wh_kafka_raise(WhKafkaHandle *handle, rd_kafka_resp_err_t err,
 						   const char *reason, const char *what) pg_attribute_noreturn();

@@ -11,15 +11,23 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "foreign/foreign.h"
+#include "lib/ilist.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "kafka_message.h"
 #include "kafka_source.h"
 
+/* How long the end of a transaction waits for a broker to take note of offsets. */
+#define LATE_COMMIT_MS	1000
+
 struct WhKafkaSource
 {
+	dlist_node	node;			/* in the list of commits at the transaction's end */
 	WhKafkaTable *table;
 	WhKafkaConsumer *consumer;
 	WhKafkaDecoder *decoder;
@@ -67,6 +75,16 @@ void
 wh_kafka_source_close(WhKafkaSource *source)
 {
 	wh_kafka_consumer_close(source->consumer);
+}
+
+/*
+ * Say, without waiting, whether the brokers have answered since the source was
+ * opened, or will not: then whatever asks them is quick to say so.
+ */
+bool
+wh_kafka_source_connected(WhKafkaSource *source)
+{
+	return wh_kafka_consumer_connected(source->consumer);
 }
 
 /* Return the topic's name. */
@@ -269,6 +287,57 @@ bool
 wh_kafka_source_commit(WhKafkaSource *source)
 {
 	return wh_kafka_consumer_commit(source->consumer, source->places, source->nplaces);
+}
+
+/* Sources whose offsets are told to the broker when the transaction commits. */
+static dlist_head late_commits = DLIST_STATIC_INIT(late_commits);
+
+/* Forget a source that goes with its context: at the end, or with a subtransaction. */
+static void
+forget_late_commit(void *arg)
+{
+	WhKafkaSource *source = arg;
+
+	dlist_delete(&source->node);
+}
+
+/* Called in the end of every transaction, where nothing may fail. */
+static void
+commit_late(XactEvent event, void *arg)
+{
+	TimestampTz deadline;
+	dlist_iter	iter;
+
+	if (event != XACT_EVENT_COMMIT || dlist_is_empty(&late_commits))
+		return;
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LATE_COMMIT_MS);
+	dlist_foreach(iter, &late_commits)
+	{
+		WhKafkaSource *source = dlist_container(WhKafkaSource, node, iter.cur);
+
+		wh_kafka_consumer_commit_wait(source->consumer, source->places, source->nplaces,
+									  TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline));
+	}
+}
+
+/*
+ * Read no more, and tell the broker the next offsets if and when the
+ * transaction commits.  The source lives in CurTransactionContext or below.
+ */
+void
+wh_kafka_source_commit_late(WhKafkaSource *source)
+{
+	static bool registered = false;
+	MemoryContextCallback *callback = MemoryContextAllocZero(source->context, sizeof(MemoryContextCallback));
+
+	if (!registered)
+		RegisterXactCallback(commit_late, NULL);
+	registered = true;
+	wh_kafka_consumer_assign(source->consumer, NULL, 0);
+	dlist_push_tail(&late_commits, &source->node);
+	callback->func = forget_late_commit;
+	callback->arg = source;
+	MemoryContextRegisterResetCallback(source->context, callback);
 }
 
 /* Say what is wrong with the connection now; NULL = nothing is known to be. */

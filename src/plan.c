@@ -103,8 +103,8 @@ plan_work(Planning *planning)
 		feed = wh_feed_get(feed_id, false);
 		if (result.changed)
 		{
-			wh_batch_step(batch_id, 1, &result.counts);
-			keep(planning, &result.counts, "feed", wh_relation_name(wh_feed_table(feed)), batch_id);
+			wh_batch_step(result.batch_id, 1, &result.counts);
+			keep(planning, &result.counts, "feed", wh_relation_name(wh_feed_table(feed)), result.batch_id);
 		}
 	}
 	batch_id = wh_batch_start("publish", 0, NULL);

@@ -137,11 +137,11 @@ ingest_work(void *arg)
 	wh_ingest_feed(work->feed_id, work->batch_id, &work->result);
 	if (work->result.changed)
 	{
-		wh_batch_step(work->batch_id, 1, &work->result.counts);
-		wh_batch_finish(work->batch_id, true, NULL);
+		wh_batch_step(work->result.batch_id, 1, &work->result.counts);
+		wh_batch_finish(work->result.batch_id, true, NULL);
 	}
 	else
-		wh_batch_forget(work->batch_id);
+		wh_batch_forget(work->result.batch_id);
 }
 
 typedef struct Probe
@@ -189,8 +189,8 @@ note_failure(WhRun *run, const WhFeed *feed, int64 batch_id, const ErrorData *er
 
 /*
  * Try to load one feed, in a transaction of its own where that can be.  Gives
- * false when another run loaded the feed in a later batch while this one waited
- * for it: a batch of then is too old.
+ * false when another run loaded the feed after the snapshot of this one, which
+ * the session keeps by its isolation level.
  */
 static bool
 try_feed(WhRun *run, int64 feed_id)
@@ -213,7 +213,7 @@ try_feed(WhRun *run, int64 feed_id)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	error = try_work(ingest_work, &work);
-	if (error && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
+	if (error && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE && run->nonatomic)
 	{
 		wh_batch_forget(work.batch_id);
 		overtaken = true;

@@ -19,6 +19,7 @@ int			wh_batch_rows = 100000;
 int			wh_csv_buffer_size = 256 * 1024;
 bool		wh_csv_fast_split = true;
 char	   *wh_databases = NULL;
+int			wh_kafka_workers = 1;
 char	   *wh_model_options = NULL;
 int			wh_publish_interval = 1000;
 
@@ -68,6 +69,14 @@ wh_settings_init(void)
 								   PGC_POSTMASTER,
 								   GUC_LIST_INPUT,
 								   NULL, NULL, NULL);
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".kafka_workers",
+							"Most workers that load the Kafka feeds of a database side by side.",
+							"With 1, the worker of the database loads them itself.",
+							&wh_kafka_workers,
+							1, 1, WH_MAX_KAFKA_WORKERS,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
 	DefineCustomStringVariable(WH_SETTING_PREFIX ".model_options",
 							   "Options that a model's script reads, as JSON.",
 							   "Set by wh.create_model; to be set by hand where psql runs a script.",

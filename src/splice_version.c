@@ -51,6 +51,8 @@ wh_version_take(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot)
 	slot_getallattrs(version->slot);
 	memcpy(version->values, version->slot->tts_values, sizeof(Datum) * ing->sort_desc->natts);
 	memcpy(version->isnull, version->slot->tts_isnull, sizeof(bool) * ing->sort_desc->natts);
+	/* the number may have become another one since it was sorted */
+	version->values[ing->ours.batch_id - 1] = Int64GetDatum(ing->batch_id);
 	note_values(ing, version);
 	version->is_stored = false;
 }
@@ -98,6 +100,7 @@ wh_version_replace(WhIngest *ing, WhStagedVersion *version, const WhStagedVersio
 	slot_getallattrs(version->slot);
 	memcpy(version->values, version->slot->tts_values, sizeof(Datum) * ing->desc->natts);
 	memcpy(version->isnull, version->slot->tts_isnull, sizeof(bool) * ing->desc->natts);
+	version->values[ing->ours.batch_id - 1] = by->values[ing->ours.batch_id - 1];
 	version->from = by->from;
 	version->position = by->position;
 	version->is_replaced = true;

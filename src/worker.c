@@ -1,7 +1,8 @@
 /*
  * worker.c
  *	  The background worker of a database: loads its Kafka feeds continuously and
- *	  publishes what is new.
+ *	  publishes what is new.  With widgets_wh.kafka_workers, partition workers
+ *	  load the feeds instead; see worker_pool.c.
  *
  * One process per database in widgets_wh.databases, started by the postmaster
  * when recovery has ended, and again 10 s after it failed.  All of its work is
@@ -42,6 +43,7 @@
 #define MAX_BACKOFF_MS		60000
 
 PGDLLEXPORT void wh_worker_main(Datum arg);
+PGDLLEXPORT void wh_partition_worker_main(Datum arg);
 
 static MemoryContext worker_context;	/* lives as long as the process */
 static MemoryContext scratch_context;	/* reset each pass */
@@ -171,13 +173,16 @@ publish(void)
 	return done;
 }
 
-/* Wait for the latch, for a consumer that was not ready, or until a time. */
-static void
+/*
+ * Wait for the latch, for a consumer that was not ready, or until a time.
+ * Returns whether the latch was set.
+ */
+static bool
 wait_until(TimestampTz until, List *feeds)
 {
 	long		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 	WaitEventSet *set;
-	WaitEvent	event;
+	WaitEvent	event = {0};
 	ListCell   *lc;
 
 	if (timeout > 0)
@@ -197,99 +202,224 @@ wait_until(TimestampTz until, List *feeds)
 	}
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	return (event.events & WL_LATCH_SET) != 0;
 }
 
 #define later(time, ms) TimestampTzPlusMilliseconds(time, ms)
 
-/* The worker's process: argument is unused, bgw_extra names the database. */
-void
-wh_worker_main(Datum arg)
+/* Prepare this process, and connect to a database. */
+static void
+begin(const char *database)
 {
-	List	   *feeds = NIL;
-	ListCell   *lc;
-	TimestampTz next_list = 0;
-	TimestampTz next_publish = 0;
-	TimestampTz next_news = 0;
-	bool		ingested = true;	/* what was staged before we came */
-	int			backoff_ms = 0;
-
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnection(MyBgworkerEntry->bgw_extra, NULL, 0);
+	BackgroundWorkerInitializeConnection(database, NULL, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	/* what a batch compares must be what is there when it has the lock */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	worker_context = AllocSetContextCreate(TopMemoryContext, "widgets_wh worker", ALLOCSET_DEFAULT_SIZES);
 	scratch_context = AllocSetContextCreate(worker_context, "widgets_wh worker pass", ALLOCSET_DEFAULT_SIZES);
 	wh_worker_feeds_init(worker_context);
+}
 
+/* Begin a pass of the loop: its memory, and settings that were changed. */
+static void
+begin_pass(void)
+{
+	MemoryContextReset(scratch_context);
+	MemoryContextSwitchTo(scratch_context);
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* The feeds that this process loads. */
+typedef struct Loading
+{
+	int			share;			/* which of the partitions */
+	int			nshares;		/* 0 = none at all */
+	List	   *feeds;
+	TimestampTz next_list;
+} Loading;
+
+/* Load this share of the partitions from now on. */
+static void
+set_share(Loading *loading, int share, int nshares)
+{
+	if (share == loading->share && nshares == loading->nshares)
+		return;
+	wh_worker_feeds_share(loading->feeds, share, nshares);
+	loading->feeds = NIL;
+	loading->share = share;
+	loading->nshares = nshares;
+	loading->next_list = 0;
+}
+
+/*
+ * Do for all feeds what is to be done now.  Moves until to when to come again,
+ * whatever comes; returns whether to come again at once.  Sets ingested when
+ * rows were staged.
+ */
+static bool
+load(Loading *loading, TimestampTz *until, bool *ingested)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		again = false;
+	ListCell   *lc;
+
+	if (now >= loading->next_list)
+	{
+		loading->next_list = later(now, LIST_MS);
+		loading->feeds = wh_worker_feeds_list(loading->feeds);
+	}
+	*until = Min(*until, loading->next_list);
+	foreach(lc, loading->feeds)
+	{
+		WhWorkerFeed *feed = lfirst(lc);
+
+		again |= wh_worker_feed_step(feed, ingested);
+		/* what has failed waits for more than its messages */
+		if (!feed->is_paused && (feed->stream.source == NULL || !feed->is_connected || feed->stream.reassign ||
+								 wh_kafka_source_ready(feed->stream.source)))
+			*until = Min(*until, Max(feed->next_batch, later(now, 1)));
+		CHECK_FOR_INTERRUPTS();
+	}
+	return again;
+}
+
+/* Wait until the extension is there; forgets all feeds while it is not. */
+static bool
+wait_for_extension(Loading *loading)
+{
+	bool		found = false;
+
+	if (wh_worker_try("look for the extension", find_extension, &found, NULL) && found)
+		return false;
+	set_share(loading, 0, 0);
+	wait_until(later(GetCurrentTimestamp(), NO_EXTENSION_MS), NIL);
+	return true;
+}
+
+/* When to publish. */
+typedef struct Publishing
+{
+	bool		has_news;		/* that are not published */
+	TimestampTz next_publish;	/* not before */
+	TimestampTz next_look;		/* for news that others have staged */
+	int			backoff_ms;
+} Publishing;
+
+/* Publish, if it is time and there is news.  Moves until to when to come again. */
+static void
+publish_news(Publishing *p, bool was_woken, TimestampTz *until)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (was_woken)
+		p->next_look = Min(p->next_look, p->next_publish);
+	if (!p->has_news && now >= p->next_look)
+	{
+		p->next_look = later(now, Max(OTHERS_NEWS_MS, wh_publish_interval));
+		wh_worker_try("look for news", look_for_news, &p->has_news, NULL);
+	}
+	if (p->has_news && now >= p->next_publish)
+	{
+		/* before, for what comes meanwhile */
+		p->has_news = false;
+		if (publish())
+		{
+			p->backoff_ms = 0;
+			p->next_publish = later(now, wh_publish_interval);
+		}
+		else
+		{
+			p->has_news = true;
+			p->backoff_ms = Min(Max(p->backoff_ms * 2, 1000), MAX_BACKOFF_MS);
+			p->next_publish = later(now, p->backoff_ms);
+		}
+	}
+	*until = Min(*until, p->has_news ? p->next_publish : p->next_look);
+}
+
+/* A database's worker: argument is unused, bgw_extra names the database. */
+void
+wh_worker_main(Datum arg)
+{
+	Loading		loading = {0};
+	Publishing	publishing = {.has_news = true};	/* what was staged before we came */
+	TimestampTz next_check = 0;
+	bool		was_woken = false;
+
+	begin(MyBgworkerEntry->bgw_extra);
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		TimestampTz until;
+		TimestampTz now;
+		TimestampTz until = DT_NOEND;
+		int			nworkers;
 		bool		again = false;
 
-		MemoryContextReset(scratch_context);
-		MemoryContextSwitchTo(scratch_context);
-		if (ConfigReloadPending)
+		begin_pass();
+		now = GetCurrentTimestamp();
+		if (now >= next_check)
 		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
-		if (now >= next_list)
-		{
-			bool		found = false;
-
-			next_list = later(now, LIST_MS);
-			if (wh_worker_try("look for the extension", find_extension, &found, NULL) && found)
-				feeds = wh_worker_feeds_list(feeds);
-			else
+			if (wait_for_extension(&loading))
 			{
-				foreach(lc, feeds)
-					wh_worker_feed_forget(lfirst(lc));
-				feeds = NIL;
-				ingested = true;
-				next_list = later(now, NO_EXTENSION_MS);
-				wait_until(next_list, NIL);
+				wh_pool_end();
+				publishing.has_news = true;
 				continue;
 			}
+			next_check = later(now, LIST_MS);
 		}
-		until = next_list;
-		foreach(lc, feeds)
-		{
-			WhWorkerFeed *feed = lfirst(lc);
+		until = next_check;
+		nworkers = wh_pool_supervise(now, &until);
+		set_share(&loading, 0, nworkers > 0 ? 0 : 1);
+		if (loading.nshares > 0)
+			again = load(&loading, &until, &publishing.has_news);
+		publish_news(&publishing, was_woken && nworkers > 0, &until);
+		was_woken = !again && wait_until(until, loading.feeds);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
 
-			again |= wh_worker_feed_step(feed, &ingested);
-			/* what has failed waits for more than its messages */
-			if (feed->stream.source == NULL && !feed->is_paused)
-				until = Min(until, Max(feed->next_batch, later(now, 1)));
-			else if (feed->stream.source && !feed->is_paused && wh_kafka_source_ready(feed->stream.source))
-				until = Min(until, feed->next_batch);
-			CHECK_FOR_INTERRUPTS();
-		}
+/* A partition worker: argument and bgw_extra are for wh_pool_join. */
+void
+wh_partition_worker_main(Datum arg)
+{
+	Loading		loading = {0};
+	TimestampTz next_check = 0;
+
+	begin(wh_pool_join(arg));
+	for (;;)
+	{
+		TimestampTz now;
+		TimestampTz until;
+		int			share;
+		int			nshares;
+		bool		ingested = false;
+		bool		again;
+
+		begin_pass();
 		now = GetCurrentTimestamp();
-		if (!ingested && now >= next_news)
+		share = wh_pool_share(&nshares);
+		if (share >= nshares)
+			set_share(&loading, 0, 0);	/* about to be ended */
+		else if (now >= next_check)
 		{
-			next_news = later(now, Max(OTHERS_NEWS_MS, wh_publish_interval));
-			wh_worker_try("look for news", look_for_news, &ingested, NULL);
+			if (wait_for_extension(&loading))
+				continue;
+			next_check = later(now, LIST_MS);
 		}
-		if (ingested && now >= next_publish)
-		{
-			if (publish())
-			{
-				ingested = false;
-				backoff_ms = 0;
-				next_publish = later(now, wh_publish_interval);
-			}
-			else
-			{
-				backoff_ms = Min(Max(backoff_ms * 2, 1000), MAX_BACKOFF_MS);
-				next_publish = later(now, backoff_ms);
-			}
-		}
+		if (share < nshares)
+			set_share(&loading, share, nshares);
+		until = later(now, LIST_MS);
+		again = loading.nshares > 0 && load(&loading, &until, &ingested);
 		if (ingested)
-			until = Min(until, next_publish);
+			wh_pool_news();
 		if (!again)
-			wait_until(until, feeds);
+			wait_until(until, loading.feeds);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -21,7 +21,7 @@ typedef struct WhWorkerFeed
 	bool		is_paused;
 	bool		is_listed;		/* seen when the catalog was read last */
 	WhIngestStream stream;
-	uint64		inval_count;	/* of the definitions when the stream was opened */
+	bool		is_connected;	/* the brokers have answered, or will not */
 	TimestampTz next_batch;		/* not before */
 	TimestampTz next_check;		/* of the number of partitions */
 	int			failures;		/* in a row */
@@ -34,7 +34,15 @@ typedef struct WhWorkerFeed
 extern void wh_worker_register(void);
 extern bool wh_worker_try(const char *activity, void (*work) (void *), void *arg, ErrorData **error);
 
+/* worker_pool.c */
+extern int	wh_pool_supervise(TimestampTz now, TimestampTz *until);
+extern void wh_pool_end(void);
+extern const char *wh_pool_join(Datum arg);
+extern int	wh_pool_share(int *nshares);
+extern void wh_pool_news(void);
+
 /* worker_feed.c */
+extern void wh_worker_feeds_share(List *feeds, int new_share, int new_nshares);
 extern void wh_worker_feeds_init(MemoryContext context);
 extern List *wh_worker_feeds_list(List *feeds);
 extern bool wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested);

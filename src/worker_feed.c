@@ -2,10 +2,11 @@
  * worker_feed.c
  *	  One Kafka feed of the background worker: its batches, its failures.
  *
- * Runs in the worker, each piece in a transaction of its own.  A batch's row is
+ * Runs in a worker, each piece in a transaction of its own.  A batch's row is
  * committed before its work; rows, offsets and the batch's end commit together;
  * then the offsets are told to the broker.  After a failure the feed's source is
- * closed and tried again after 1 s, 2 s, ... 60 s.
+ * closed and tried again after 1 s, 2 s, ... 60 s.  A worker that shares the
+ * feeds with others does all of this for its own partitions.
  */
 #include "postgres.h"
 
@@ -32,31 +33,40 @@
 #define LAST_BACKOFF_MS		60000
 #define CHECK_MS			5000	/* how often the number of partitions is looked at */
 #define LOCKED_MS			200		/* when somebody else is loading the feed */
+#define CONNECT_MS			20		/* how often an answer of the brokers is looked for */
+#define TURN_TIMEOUT		"10s"	/* longest wait for one's turn to write */
 #define RATE_MS				5000	/* over which rows per second are taken */
 
 #define later(time, ms) TimestampTzPlusMilliseconds(time, ms)
 
 static MemoryContext feeds_context;
 static List *sources;			/* of Oid, in feeds_context */
-static uint64 inval_count;		/* counts changes of definitions that a source is made from */
+static uint64 changes;			/* counts changes of definitions, and moved offsets */
+static bool is_new = true;		/* the share: nothing of it is reported */
+static int	share;				/* which partitions are ours, as wh_ingest_stream_reads has it */
+static int	nshares;
 
 static void
 note_relation(Datum arg, Oid relid)
 {
 	if (!OidIsValid(relid) || list_member_oid(sources, relid))
-		inval_count++;
+		changes++;
 }
 
 static void
 note_syscache(Datum arg, int cacheid, uint32 hashvalue)
 {
-	inval_count++;
+	changes++;
 }
 
+/* Forget what this worker has reported, and those that are no more. */
 static void
 clear_states(void *arg)
 {
-	wh_catalog_execute("DELETE FROM wh.worker_feed", 0, NULL, NULL, NULL);
+	wh_catalog_execute("DELETE FROM wh.worker_feed WHERE worker OPERATOR(pg_catalog.=) $1"
+					   " OR worker OPERATOR(pg_catalog.>=) $2",
+					   2, (Oid[]) {INT4OID, INT4OID},
+					   (Datum[]) {Int32GetDatum(share), Int32GetDatum(nshares)}, NULL);
 }
 
 /* Prepare for feeds, which will be kept in this memory context. */
@@ -103,6 +113,20 @@ wh_worker_feed_forget(WhWorkerFeed *feed)
 	pfree(feed);
 }
 
+/* Free all feeds, and read the given share of their partitions from now on. */
+void
+wh_worker_feeds_share(List *feeds, int new_share, int new_nshares)
+{
+	ListCell   *lc;
+
+	foreach(lc, feeds)
+		wh_worker_feed_forget(lfirst(lc));
+	list_free(feeds);
+	share = new_share;
+	nshares = new_nshares;
+	is_new = true;
+}
+
 static WhWorkerFeed *
 find_feed(List *feeds, int64 feed_id)
 {
@@ -120,17 +144,19 @@ find_feed(List *feeds, int64 feed_id)
 List *
 wh_worker_feeds_list(List *feeds)
 {
-	static bool first = true;
+	static bool registered = false;
 	Listing		listing = {.context = CurrentMemoryContext};
 	MemoryContext old;
 	ListCell   *lc;
 
-	if (first)
+	if (is_new)
 	{
 		if (!wh_worker_try("start", clear_states, NULL, NULL))
 			return feeds;
-		CacheRegisterRelcacheCallback(note_relation, (Datum) 0);
-		first = false;
+		if (!registered)
+			CacheRegisterRelcacheCallback(note_relation, (Datum) 0);
+		registered = true;
+		is_new = false;
 	}
 	if (!wh_worker_try("list feeds", read_feeds, &listing, NULL))
 		return feeds;
@@ -148,6 +174,9 @@ wh_worker_feeds_list(List *feeds)
 			feed->feed_id = feed_id;
 			feed->name = TextDatumGetCString(listing.rows[i].values[2]);
 			feed->stream.context = AllocSetContextCreate(feeds_context, "widgets_wh stream", ALLOCSET_DEFAULT_SIZES);
+			feed->stream.changes = &changes;
+			feed->stream.share = share;
+			feed->stream.nshares = nshares;
 			feed->rate_since = GetCurrentTimestamp();
 			feeds = lappend(feeds, feed);
 		}
@@ -192,11 +221,11 @@ write_state(void *arg)
 {
 	State	   *state = arg;
 	WhWorkerFeed *feed = state->feed;
-	Oid			types[6] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, FLOAT8OID};
-	Datum		args[6] = {Int64GetDatum(feed->feed_id), CStringGetTextDatum(state->state),
+	Oid			types[7] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, FLOAT8OID, INT4OID};
+	Datum		args[7] = {Int64GetDatum(feed->feed_id), CStringGetTextDatum(state->state),
 		Int32GetDatum(feed->failures), (Datum) 0, TimestampTzGetDatum(state->next_retry),
-	Float8GetDatum(state->rate)};
-	char		nulls[7] = "      ";
+	Float8GetDatum(state->rate), Int32GetDatum(share)};
+	char		nulls[8] = "       ";
 
 	if (state->message)
 		args[3] = CStringGetTextDatum(state->message);
@@ -205,12 +234,12 @@ write_state(void *arg)
 	nulls[4] = state->next_retry ? ' ' : 'n';
 	nulls[5] = state->rate >= 0 ? ' ' : 'n';
 	/* the feed may be dropped meanwhile */
-	wh_catalog_execute("INSERT INTO wh.worker_feed (feed_id, state, failures, message, next_retry_at, rows_per_second)"
-					   " SELECT $1, $2, $3, $4, $5, $6 FROM wh.feed WHERE feed_id OPERATOR(pg_catalog.=) $1"
-					   " ON CONFLICT (feed_id) DO UPDATE SET state = $2, failures = $3, message = $4,"
+	wh_catalog_execute("INSERT INTO wh.worker_feed (feed_id, state, failures, message, next_retry_at, rows_per_second, worker)"
+					   " SELECT $1, $2, $3, $4, $5, $6, $7 FROM wh.feed WHERE feed_id OPERATOR(pg_catalog.=) $1"
+					   " ON CONFLICT (feed_id, worker) DO UPDATE SET state = $2, failures = $3, message = $4,"
 					   " next_retry_at = $5, rows_per_second = coalesce($6, worker_feed.rows_per_second),"
 					   " worker_pid = pg_catalog.pg_backend_pid(), reported_at = pg_catalog.clock_timestamp()",
-					   6, types, args, nulls);
+					   7, types, args, nulls);
 	if (state->batch_id)
 		wh_batch_finish(state->batch_id, false, state->message);
 	if (state->alert)
@@ -232,7 +261,8 @@ fail(WhWorkerFeed *feed, const ErrorData *error, int64 batch_id)
 
 	wh_ingest_stream_close(&feed->stream);
 	if (batch_id > 0 && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-						 error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE))
+						 error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+						 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
 	{
 		/* another run was faster: no failure of the feed */
 		feed->next_batch = later(GetCurrentTimestamp(), LOCKED_MS);
@@ -261,7 +291,7 @@ start_batch(void *arg)
 {
 	Batch	   *batch = arg;
 
-	if (!wh_feed_try_lock(batch->feed->feed_id))
+	if (nshares > 1 ? !wh_feed_is_free(batch->feed->feed_id) : !wh_feed_try_lock(batch->feed->feed_id))
 		return;
 	/* nothing is lost with it if the server crashes */
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
@@ -275,15 +305,24 @@ do_batch(void *arg)
 	WhWorkerFeed *feed = batch->feed;
 	TimestampTz now;
 
-	wh_feed_lock(feed->feed_id, false);
+	if (nshares > 1)
+		/* other feeds wait for us, too */
+		(void) set_config_option("lock_timeout", TURN_TIMEOUT, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	else
+		wh_feed_lock(feed->feed_id, false);
 	wh_ingest_batch(feed->feed_id, batch->batch_id, &feed->stream, &batch->result);
+	if (batch->result.overtaken)
+	{
+		wh_batch_forget(batch->batch_id);
+		return;
+	}
 	if (batch->result.changed)
 	{
-		wh_batch_step(batch->batch_id, 1, &batch->result.counts);
-		wh_batch_finish(batch->batch_id, true, NULL);
+		wh_batch_step(batch->result.batch_id, 1, &batch->result.counts);
+		wh_batch_finish(batch->result.batch_id, true, NULL);
 	}
 	else
-		wh_batch_forget(batch->batch_id);
+		wh_batch_forget(batch->result.batch_id);
 	now = GetCurrentTimestamp();
 	batch->state = (State) {.feed = feed, .state = "streaming", .rate = -1};
 	batch->report = feed->failures > 0 || feed->trouble;
@@ -326,14 +365,14 @@ run_batch(WhWorkerFeed *feed, bool *ingested)
 	}
 	feed->stream.max_rows = wh_batch_rows;
 	feed->stream.max_ms = wh_batch_interval;
-	if (feed->stream.source == NULL)
-	{
-		feed->inval_count = inval_count;
-		feed->next_check = later(start, CHECK_MS);
-	}
 	if (!wh_worker_try(psprintf("ingest %s", feed->name), do_batch, &batch, &error))
 	{
 		fail(feed, error, batch.batch_id);
+		return false;
+	}
+	if (batch.result.overtaken)
+	{
+		feed->next_batch = later(GetCurrentTimestamp(), LOCKED_MS);
 		return false;
 	}
 	wh_kafka_source_commit(feed->stream.source);
@@ -382,6 +421,40 @@ report_trouble(WhWorkerFeed *feed, const char *trouble)
 	wh_worker_try("report a connection", write_state, &state, NULL);
 }
 
+static void
+open_stream(void *arg)
+{
+	WhWorkerFeed *feed = arg;
+
+	wh_ingest_stream_open(feed->feed_id, &feed->stream);
+}
+
+/*
+ * Open a feed's source; returns whether it can be read now.  Nobody waits for
+ * brokers that do not answer: other feeds have their turn meanwhile.
+ */
+static bool
+connect_feed(WhWorkerFeed *feed, TimestampTz now)
+{
+	ErrorData  *error = NULL;
+
+	if (feed->stream.source == NULL)
+	{
+		feed->is_connected = false;
+		feed->next_check = later(now, CHECK_MS);
+		if (!wh_worker_try(psprintf("connect %s", feed->name), open_stream, feed, &error))
+		{
+			fail(feed, error, 0);
+			return false;
+		}
+	}
+	if (!feed->is_connected)
+		feed->is_connected = wh_kafka_source_connected(feed->stream.source);
+	if (!feed->is_connected)
+		feed->next_batch = later(now, CONNECT_MS);
+	return feed->is_connected;
+}
+
 /*
  * Do what is to be done for a feed now.  Sets ingested when rows were staged;
  * returns whether to come again without waiting.
@@ -401,9 +474,11 @@ wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 	}
 	if (now < feed->next_batch && !feed->stream.more)
 		return false;
-	if (feed->stream.source && feed->inval_count != inval_count)
+	if (feed->stream.source && feed->stream.changes_seen != changes)
 		wh_ingest_stream_close(&feed->stream);
-	if (feed->stream.source && now >= feed->next_check)
+	if (!connect_feed(feed, now))
+		return false;
+	if (now >= feed->next_check)
 	{
 		const char *trouble = wh_kafka_source_trouble(feed->stream.source);
 
@@ -419,11 +494,11 @@ wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 				fail(feed, error, 0);
 				return false;
 			}
-			if (check.count != feed->stream.nstored)
+			if (check.count != feed->stream.npartitions)
 				feed->stream.reassign = true;
 		}
 	}
-	if (feed->stream.source && !feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source) &&
+	if (!feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source) &&
 		!wh_ingest_stream_behind(&feed->stream))
 		return false;
 	return run_batch(feed, ingested);

@@ -1,16 +1,19 @@
 -- Where Kafka feeds stand, and the background worker that loads them.
 
 CREATE TABLE wh.worker_feed (
-    feed_id bigint PRIMARY KEY REFERENCES wh.feed ON DELETE CASCADE,
+    feed_id bigint NOT NULL REFERENCES wh.feed ON DELETE CASCADE,
+    worker int NOT NULL,
     state text NOT NULL CHECK (state IN ('streaming', 'retrying', 'disconnected')),
     failures int NOT NULL,
     message text,
     next_retry_at timestamptz,
     rows_per_second float8,
     worker_pid int NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
-    reported_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    reported_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (feed_id, worker)
 );
-COMMENT ON TABLE wh.worker_feed IS 'how the background worker stands with the feeds that have failed or brought messages since it started';
+COMMENT ON TABLE wh.worker_feed IS 'how each background worker stands with the feeds that have failed or brought messages since it started';
+COMMENT ON COLUMN wh.worker_feed.worker IS 'number of the worker, from 0: which of the feed''s partitions it loads';
 COMMENT ON COLUMN wh.worker_feed.failures IS 'in a row; each doubles the time to the next try, up to a minute';
 COMMENT ON COLUMN wh.worker_feed.rows_per_second IS 'messages read, over the last 5 seconds or more that brought any';
 

@@ -21,7 +21,12 @@ SELECT f.relation::text AS object,
        w.rows_per_second,
        w.next_retry_at
 FROM wh.feed f
-LEFT JOIN wh.worker_feed w ON w.feed_id = f.feed_id
+LEFT JOIN LATERAL (SELECT v.state, v.message, v.next_retry_at,
+                          (SELECT sum(r.rows_per_second) FROM wh.worker_feed r
+                           WHERE r.feed_id = f.feed_id) AS rows_per_second
+                   FROM wh.worker_feed v WHERE v.feed_id = f.feed_id
+                   ORDER BY array_position('{retrying,disconnected,streaming}'::text[], v.state), v.worker
+                   LIMIT 1) w ON true
 LEFT JOIN LATERAL (SELECT sum(o.lag)::bigint AS lag FROM wh.kafka_offset o
                    WHERE o.feed = f.relation::text) k ON true
 LEFT JOIN LATERAL (SELECT b.state, b.message FROM wh.batch b
