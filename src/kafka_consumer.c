@@ -29,6 +29,8 @@ struct WhKafkaConsumer
 /*
  * When the queue of fetched messages is full, librdkafka before 2.2 looks again
  * only a second later: it must hold what we use in a second, in bytes alone.
+ * We are in no session of a group; its time-out is how long closing waits for
+ * a commit of offsets whose coordinator is not there.
  */
 static const char *const consumer_settings[] = {
 	"group.id", "widgets_wh",
@@ -36,6 +38,8 @@ static const char *const consumer_settings[] = {
 	"enable.auto.offset.store", "false",
 	"enable.partition.eof", "true",
 	"allow.auto.create.topics", "false",
+	"session.timeout.ms", "100",
+	"heartbeat.interval.ms", "50",
 	"isolation.level", "read_committed",
 	"queued.max.messages.kbytes", "65536",
 	"queued.min.messages", "10000000",

@@ -22,6 +22,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -227,6 +228,9 @@ begin(const char *database)
 static void
 begin_pass(void)
 {
+	/* who always has something to load never waits, where this is looked at */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	MemoryContextReset(scratch_context);
 	MemoryContextSwitchTo(scratch_context);
 	if (ConfigReloadPending)

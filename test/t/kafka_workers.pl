@@ -1,0 +1,224 @@
+# Several workers load one feed side by side, and are ended, multiplied and killed at random
+# moments: every message once, histories as one run makes them, whoever reads which partition.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep time);
+
+my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
+my $messages = $ENV{MESSAGES} // 60_000;
+my $rounds = $ENV{ROUNDS} // 14;
+
+sub tool { system($tool, @_) == 0 or die "kafka_tool @_"; return; }
+
+# Produce lines; where is a list of more arguments.
+sub produce
+{
+	my ($topic, $lines, @where) = @_;
+	open(my $out, '|-', $tool, 'produce', $topic, @where) or die $!;
+	print $out "$_\n" for @$lines;
+	close $out or die 'produce failed';
+	return;
+}
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', qq{
+shared_preload_libraries = 'widgets_wh'
+widgets_wh.databases = 'wh'
+widgets_wh.kafka_workers = 3
+widgets_wh.batch_rows = 1000
+widgets_wh.batch_interval = '50ms'
+widgets_wh.publish_interval = '300ms'
+max_worker_processes = 12
+shared_buffers = '64MB'
+log_statement = none
+max_connections = 20
+});
+
+sub start_again
+{
+	# what the postmaster leaves behind needs a moment to notice
+	for (1 .. 600)
+	{
+		return if $node->start(fail_ok => 1);
+		$node->{_pid} = undef;    # start reads it from the file of the server that was killed
+		usleep(100_000);
+	}
+	die 'the server does not start again';
+}
+
+sub set_workers
+{
+	my ($n) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET widgets_wh.kafka_workers = $n");
+	$node->reload;
+	return;
+}
+
+sub workers_are
+{
+	my ($n, $name) = @_;
+	return ok($node->poll_query_until('wh', "SELECT count(*) = $n FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'"), $name);
+}
+
+my $columns = "id int, v int, at timestamptz, part int OPTIONS (metadata 'partition'), off bigint OPTIONS (metadata 'offset')";
+tool('topic', 'event', 4);
+tool('topic', 'state', 4);
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE wh');
+$node->safe_psql('wh', qq{
+CREATE EXTENSION widgets_wh;
+CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_BOOTSTRAP}');
+CREATE FOREIGN TABLE event ($columns) SERVER shop OPTIONS (topic 'event');
+CREATE FOREIGN TABLE state ($columns) SERVER shop OPTIONS (topic 'state');
+SELECT wh.create_feed('event', 'event', 'append');
+SELECT wh.create_feed('state', 'state', 'upsert', '{id}', sequence_by => 'at');
+SELECT wh.create_feed('opening', 'state', 'append', '{id}', sequence_by => 'at');
+SELECT wh.create_fact('sale', 'SELECT id, v, at FROM staging.event', '{id}', 'at', '{}', mode => 'append');
+SELECT wh.create_dimension('thing', 'SELECT id, v FROM staging.state', '{id}');
+});
+$node->restart;
+workers_are(3, 'as many workers as the setting says');
+my $leader = $node->safe_psql('wh', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'});
+
+# A key's versions are spread over the partitions; now and then two have one time, and 1 % are bad.
+my @producers;
+for my $topic (qw(event state))
+{
+	my $producer = fork() // die;
+	if ($producer == 0)
+	{
+		open(my $out, '|-', $tool, 'produce', $topic) or die $!;
+		$out->autoflush(1);
+		for my $i (1 .. $messages)
+		{
+			my $id = $topic eq 'event' ? $i : $i * 7919 % 400;
+			my $value = sprintf('{"id":%d,"v":%d,"at":"2026-01-01 %02d:%02d:%02d"}', $id, $i, $i / 3600 % 24, $i / 60 % 60, $i % 7 ? $i % 60 : 0);
+			$value = substr($value, 0, 9) if $i % 100 == 0;
+			print $out "$i\t$value\n";
+			usleep(4_000) if $i % 20 == 0;
+		}
+		close $out or POSIX::_exit(1);
+		POSIX::_exit(0);
+	}
+	push @producers, $producer;
+}
+
+my @chaos = (
+	sub { $node->psql('wh', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker' ORDER BY random() LIMIT 1}); },
+	sub { set_workers(1 + int(rand(4))); },
+	sub { $node->kill9; start_again(); },
+	sub { $node->psql('wh', 'CALL wh.run()'); },
+	sub { $node->psql('wh', q{SELECT wh.alter_feed('state', reject_limit => 1000000)}); },
+	sub { $node->psql('wh', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE 'widgets_wh %worker'}); },
+	sub { $node->psql('wh', q{BEGIN; SELECT wh.ingest('state'), wh.ingest('event'), pg_sleep(0.3); COMMIT}); },
+);
+for my $round (0 .. $rounds - 1)
+{
+	usleep(100_000 + int(rand(900_000)));
+	$chaos[ $round % @chaos ]->();
+}
+set_workers(3);
+for my $producer (@producers)
+{
+	waitpid($producer, 0);
+	is($?, 0, 'every message is sent');
+}
+
+my $bad = int($messages / 100);
+my $good = $messages - $bad;
+ok($node->poll_query_until('wh', "SELECT (SELECT sum(next_offset) FROM wh.kafka_offset WHERE feed = 'staging.event') >= $messages AND (SELECT sum(next_offset) FROM wh.kafka_offset WHERE feed = 'staging.state') >= $messages AND (SELECT sum(next_offset) FROM wh.kafka_offset WHERE feed = 'staging.opening') >= $messages"),
+	"everything arrives ($rounds disturbances)");
+is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.event'), "$good|$good", 'events: none missing, none twice');
+is($node->safe_psql('wh', 'SELECT count(*) FILTER (WHERE id <> v), count(DISTINCT (part, off)) FROM staging.event'), "0|$good", 'each as it was sent');
+is($node->safe_psql('wh', q{SELECT feed, count(*), count(DISTINCT ("partition", "offset")) FROM wh.error_event WHERE sqlstate <> '23505' GROUP BY 1 ORDER BY 1}),
+	"staging.event|$bad|$bad\nstaging.opening|$bad|$bad\nstaging.state|$bad|$bad", 'bad messages are error events, once');
+is($node->safe_psql('wh', q{SELECT s.object, sum(rows_read) FROM wh.batch_step s JOIN wh.batch b USING (batch_id) WHERE b.kind = 'ingest' AND b.state = 'succeeded' GROUP BY 1 ORDER BY 1}),
+	"staging.event|$messages\nstaging.opening|$messages\nstaging.state|$messages", 'the log has read every message once');
+is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded}), '0', 'counts reconcile');
+ok($node->poll_query_until('wh', "SELECT (SELECT count(*) FROM mart.sale) = $good"), 'the fact has every event');
+is($node->safe_psql('wh', 'SELECT count(DISTINCT id) FROM mart.sale'), $good, 'once');
+
+# one run over the same topics, as the workers must not see the feeds
+$node->safe_psql('wh', q{
+BEGIN;
+SELECT wh.create_feed('state_once', 'state', 'upsert', '{id}', sequence_by => 'at');
+SELECT wh.create_feed('opening_once', 'state', 'append', '{id}', sequence_by => 'at');
+SELECT wh.pause_feed('state_once'), wh.pause_feed('opening_once');
+SELECT wh.ingest('state_once');
+SELECT wh.ingest('opening_once');
+COMMIT;
+});
+sub same
+{
+	my ($a, $b, $name) = @_;
+	return is($node->safe_psql('wh', "SELECT (SELECT count(*) > 100 FROM ($a) x), (SELECT count(*) FROM (($a EXCEPT ALL $b) UNION ALL ($b EXCEPT ALL $a)) y)"), 't|0', $name);
+}
+my $history = 'SELECT id, v, at, part, off, effective_from, effective_to, is_deleted FROM staging';
+same("$history.state_history", "$history.state_once_history", 'histories are those of one run, whatever partitions a key came from');
+my $rows = 'SELECT id, v, at, part, off, effective_from FROM staging';
+same("$rows.opening", "$rows.opening_once", 'so are the first events of a key');
+my $events = 'SELECT "partition", "offset", sqlstate, record_hash FROM wh.error_event WHERE feed =';
+same("$events 'staging.opening'", "$events 'staging.opening_once'", 'and those that came after');
+$node->poll_query_until('wh', q{SELECT bool_and(batches_behind = 0) FROM wh.status WHERE object = 'mart.thing'});
+same('SELECT id, v, effective_from FROM mart.thing WHERE thing_key > 0', q{SELECT id, v, effective_from FROM (SELECT *, lag(v) OVER (PARTITION BY id ORDER BY effective_from) IS DISTINCT FROM v AS is_new FROM staging.state_once_history) h WHERE is_new}, 'and the dimension');
+$node->poll_query_until('wh', q{SELECT count(*) = 0 FROM wh.batch WHERE state = 'running'});
+is($node->safe_psql('wh', 'SELECT count(*) FROM wh.check()'), '0', 'wh.check() finds nothing');
+
+# side by side
+workers_are(3, 'all workers are back');
+$node->safe_psql('wh', 'CREATE TABLE since AS SELECT max(batch_id) AS batch_id FROM wh.batch');
+produce('event', [ map { "$_\t{\"id\":$_}" } $messages + 1 .. $messages + 2000 ]);
+ok($node->poll_query_until('wh', "SELECT count(*) = $good + 2000 FROM staging.event"), 'it goes on');
+cmp_ok($node->safe_psql('wh', q{SELECT count(DISTINCT b.backend_pid) FROM wh.batch b JOIN wh.batch_step s USING (batch_id), since n WHERE b.batch_id > n.batch_id AND s.object = 'staging.event' AND s.rows_read > 0}), '>', 1,
+	'more than one worker loads a feed');
+is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch b, since n WHERE b.batch_id > n.batch_id AND b.kind = 'ingest' AND b.backend_pid = (SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker')}), '0',
+	'the leader does not');
+
+# one partition fails, the others go on
+$node->safe_psql('wh', q{SELECT wh.pause_feed('event')});
+my $end = $node->safe_psql('wh', q{SELECT next_offset + 5 FROM wh.kafka_offset WHERE feed = 'staging.event' AND partition = 1});
+for my $p (0 .. 3)
+{
+	produce('event', [ map { "$_\t{\"id\":$_}" } 1_000_000 + 100 * $p .. 1_000_009 + 100 * $p ], "p=$p");
+}
+tool('truncate', 'event', 1, $end);
+$node->safe_psql('wh', q{SELECT wh.resume_feed('event')});
+ok($node->poll_query_until('wh', 'SELECT count(*) = 30 FROM staging.event WHERE id >= 1000000'), 'a partition that fails does not stop those of other workers');
+ok($node->poll_query_until('wh', q{SELECT state = 'retrying' AND last_error LIKE '%not retained any more%' FROM wh.status WHERE object = 'staging.event'}), 'and is the state of the feed');
+$node->safe_psql('wh', q{SELECT wh.alter_feed('event', on_lost_messages => 'continue')});
+ok($node->poll_query_until('wh', 'SELECT count(*) = 35 FROM staging.event WHERE id >= 1000000'), 'it is tried again');
+ok($node->poll_query_until('wh', q{SELECT state = 'ready' AND lag = 0 FROM wh.status WHERE object = 'staging.event'}), 'and then is well');
+
+# a partition that is added finds its worker
+tool('partitions', 'event', 6);
+produce('event', [qq(1\t{"id":300000$_})], "p=$_") for 4 .. 5;
+ok($node->poll_query_until('wh', 'SELECT count(*) = 2 FROM staging.event WHERE part > 3'), 'partitions that are added are read');
+
+# they end with their leader
+$node->safe_psql('wh', q{CREATE TABLE old AS SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'});
+$node->safe_psql('wh', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'});
+ok($node->poll_query_until('wh', q{SELECT count(*) = 0 FROM pg_stat_activity JOIN old USING (pid)}), 'workers end with their leader');
+workers_are(3, 'and come back with it');
+
+# more than there are slots
+my $log = -s $node->logfile;
+set_workers(40);
+ok($node->poll_query_until('wh', q{SELECT count(*) BETWEEN 8 AND 11 FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'}), 'as many workers as there are slots');
+produce('event', [qq(1\t{"id":2000000})]);
+ok($node->poll_query_until('wh', 'SELECT count(*) = 1 FROM staging.event WHERE id = 2000000'), 'load everything');
+my @told = slurp_file($node->logfile, $log) =~ /too few slots for background workers/g;
+is(scalar(@told), 1, 'which is said once');
+set_workers(1);
+workers_are(0, 'with one, the worker of the database loads alone');
+produce('event', [qq(1\t{"id":2000001})]);
+ok($node->poll_query_until('wh', 'SELECT count(*) = 1 FROM staging.event WHERE id = 2000001'), 'and goes on');
+set_workers(4);
+workers_are(4, 'the setting changes while it runs');
+my $start = time();
+$node->stop('fast');
+cmp_ok(time() - $start, '<', 5, 'they stop at once');
+done_testing();
