@@ -249,6 +249,9 @@ wh_ingest_take_turn(WhIngest *ing)
 	WhIngestStream *stream = ing->stream;
 	WhFeed	   *feed;
 
+	if (ing->sort)
+		tuplesort_performsort(ing->sort);
+	ing->sort_is_done = ing->sort != NULL;
 	relation_close(ing->source, AccessShareLock);
 	ing->source = NULL;
 	wh_feed_lock_turn(ing->feed->feed_id);

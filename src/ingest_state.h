@@ -116,6 +116,7 @@ typedef struct WhIngest
 	char	   *watermark_seen; /* highest of this read, NULL = none */
 	struct WhOrderedLoad *ordered;	/* splice_ordered.c; NULL until the first keyed record */
 	Tuplesortstate *sort;		/* keyed loads; NULL = none open */
+	bool		sort_is_done;	/* while the batch waited for its turn */
 	TupleDesc	sort_desc;		/* staging columns, then the order of equal times, then raw */
 	TupleTableSlot *sort_slot;
 	bool		sort_has_raw;

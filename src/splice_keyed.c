@@ -282,7 +282,8 @@ wh_splice_finish(WhIngest *ing)
 		return;
 	memset(&merge, 0, sizeof(merge));
 	merge.ing = ing;
-	tuplesort_performsort(ing->sort);
+	if (!ing->sort_is_done)
+		tuplesort_performsort(ing->sort);
 	merge.in = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsMinimalTuple);
 	merge.record = wh_version_make(ing);
 	merge.rival = wh_version_make(ing);

@@ -128,7 +128,8 @@ wh_splice_put(WhIngest *ing, WhIngestRow *row)
 	int64		major = 0;
 	int64		minor = 0;
 
-	if (ing->sort == NULL && wh_ordered_put(ing))
+	/* what waits for its turn goes nowhere else */
+	if (ing->sort == NULL && ing->hold == NULL && wh_ordered_put(ing))
 		return;
 	if (ing->sort == NULL)
 		wh_sort_begin(ing);
