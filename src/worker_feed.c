@@ -298,6 +298,17 @@ start_batch(void *arg)
 	batch->batch_id = wh_batch_start("ingest", batch->feed->feed_id, batch->feed->name);
 }
 
+/* Take statistics after many changes; needs no more than the batch's result. */
+static void
+analyze(void *arg)
+{
+	Batch	   *batch = arg;
+	WhFeed	   *feed = batch->result.staged_changed ? wh_feed_get(batch->feed->feed_id, true) : NULL;
+
+	if (feed)
+		wh_analyze_after(wh_feed_table(feed), batch->result.counts.rows_staged);
+}
+
 static void
 do_batch(void *arg)
 {
@@ -340,8 +351,8 @@ do_batch(void *arg)
 		write_state(&batch->state);
 		feed->failures = failures;
 	}
-	if (batch->result.staged_changed)
-		wh_analyze_after(wh_feed_table(wh_feed_get(feed->feed_id, false)), batch->result.counts.rows_staged);
+	if (nshares <= 1)
+		analyze(batch);
 }
 
 /* Load one batch.  Returns whether there is more to load at once. */
@@ -376,6 +387,9 @@ run_batch(WhWorkerFeed *feed, bool *ingested)
 		return false;
 	}
 	wh_kafka_source_commit(feed->stream.source);
+	/* not in its turn, for which others wait */
+	if (nshares > 1 && batch.result.staged_changed)
+		wh_worker_try("analyze", analyze, &batch, NULL);
 	feed->failures = 0;
 	if (feed->trouble)
 		pfree(feed->trouble);
