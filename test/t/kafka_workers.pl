@@ -178,6 +178,50 @@ cmp_ok($node->safe_psql('wh', q{SELECT count(DISTINCT b.backend_pid) FROM wh.bat
 is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch b, since n WHERE b.batch_id > n.batch_id AND b.kind = 'ingest' AND b.backend_pid = (SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker')}), '0',
 	'the leader does not');
 
+# What happens between reading and writing. A shared lock keeps workers from their turn, and from
+# nothing else; the session that has it can load the feed meanwhile.
+my $class = 0x77680001;
+sub meanwhile
+{
+	my ($waiting, $lines, $where, $sql) = @_;
+	open(my $file, '>', 'lines') or die $!;
+	print $file "$_\n" for @$lines;
+	close $file;
+	return $node->safe_psql('wh', qq{
+BEGIN;
+SELECT FROM wh.feed f, pg_advisory_xact_lock_shared($class, f.feed_id::int) WHERE f.relation::text = 'staging.event';
+\\! $tool produce event $where < lines
+DO \$\$
+BEGIN
+  WHILE (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareRowExclusiveLock' AND NOT granted) < $waiting LOOP
+    PERFORM pg_sleep(0.02);
+  END LOOP;
+END
+\$\$;
+$sql;
+COMMIT;
+});
+}
+$node->safe_psql('wh', q{SELECT wh.add_screen('event', 'plus', 'id > 0')});
+produce('event', [qq(1\t{"id":-1})]);
+ok($node->poll_query_until('wh', q{SELECT count(*) = 1 FROM wh.error_event WHERE feed = 'staging.event' AND message LIKE '%plus%'}), 'a record is rejected');
+meanwhile(3, [ map { "$_\t{\"id\":$_}" } $messages + 2001 .. $messages + 3000 ], '', q{SELECT wh.ingest('event')});
+produce('event', [ map { "$_\t{\"id\":$_}" } $messages + 3001 .. $messages + 3100 ]);
+ok($node->poll_query_until('wh', "SELECT count(DISTINCT id) >= $good + 3100 FROM staging.event"), 'workers go on from what another session has loaded while they waited');
+is($node->safe_psql('wh', 'SELECT count(*) FROM staging.event'), $good + 3100, 'and drop what they had read of it');
+$node->safe_psql('wh', q{SELECT wh.drop_screen('event', 'plus')});
+meanwhile(1, [ map { "$_\t{\"id\":$_}" } $messages + 3101 .. $messages + 3200 ], 'p=0', q{SELECT wh.retry_error_events('event')});
+ok($node->poll_query_until('wh', "SELECT count(*) = $good + 3201 FROM staging.event"), 'and what they had not is written');
+is($node->safe_psql('wh', "SELECT (SELECT min(batch_id) FROM staging.event WHERE id > $messages + 3100) > (SELECT batch_id FROM staging.event WHERE id = -1)"), 't', 'under a later number');
+meanwhile(1, [ map { "$_\t{\"id\":$_}" } $messages + 3201 .. $messages + 3300 ], 'p=0', q{SELECT wh.add_screen('event', 'small', 'id < 0')});
+ok($node->poll_query_until('wh', "SELECT count(*) = 100 FROM wh.error_event WHERE feed = 'staging.event' AND message LIKE '%small%'"), 'a screen that is added meanwhile counts');
+$node->safe_psql('wh', q{SELECT wh.drop_screen('event', 'small')});
+meanwhile(1, [ map { "$_\t{\"id\":$_}" } $messages + 3301 .. $messages + 3400 ], 'p=0', q{SELECT wh.pause_feed('event')});
+is($node->safe_psql('wh', 'SELECT count(*) FROM staging.event'), $good + 3201, 'once a feed is paused nothing more is written');
+$node->safe_psql('wh', q{SELECT wh.resume_feed('event')});
+ok($node->poll_query_until('wh', "SELECT count(*) = $good + 3301 FROM staging.event"), 'until it goes on');
+ok($node->poll_query_until('wh', "SELECT count(*) = $good + 3301 AND count(DISTINCT id) = $good + 3301 FROM mart.sale"), 'the fact has each of them once');
+
 # one partition fails, the others go on
 $node->safe_psql('wh', q{SELECT wh.pause_feed('event')});
 my $end = $node->safe_psql('wh', q{SELECT next_offset + 5 FROM wh.kafka_offset WHERE feed = 'staging.event' AND partition = 1});
