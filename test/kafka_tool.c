@@ -8,6 +8,7 @@
  *	  partitions NAME COUNT               raise the number of partitions
  *	  truncate NAME PARTITION OFFSET      delete the records before OFFSET
  *	  watermarks NAME                     print "partition low high" lines
+ *	  committed NAME GROUP                print "partition offset" lines: what the group has committed
  *	  produce NAME [p=PARTITION] [commit|abort|open]
  *	                                      produce the lines of stdin, "key TAB value", "\N" is NULL,
  *	                                      "\xHH.." is bytes; in a transaction when asked; open dies in it
@@ -273,6 +274,33 @@ produce(int argc, char **argv)
 	rd_kafka_destroy(rk);
 }
 
+/* Print the offsets that a group has committed. */
+static void
+print_committed(const char *name, const char *group)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_t *rk;
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t err;
+	int			count;
+
+	rd_kafka_conf_set(conf, "bootstrap.servers", getenv("KAFKA_BOOTSTRAP"), NULL, 0);
+	rd_kafka_conf_set(conf, "log_level", "3", NULL, 0);
+	rd_kafka_conf_set(conf, "group.id", group, NULL, 0);
+	rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, errstr, sizeof(errstr));
+	if (!rk)
+		die("rd_kafka_new", errstr);
+	count = partitions_of(rk, name);
+	for (int i = 0; i < count; i++)
+		rd_kafka_topic_partition_list_add(list, name, i);
+	if ((err = rd_kafka_committed(rk, list, TIMEOUT_MS)) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die(group, rd_kafka_err2str(err));
+	for (int i = 0; i < list->cnt; i++)
+		printf("%d %lld\n", list->elems[i].partition, (long long) list->elems[i].offset);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_destroy(rk);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -292,6 +320,11 @@ main(int argc, char **argv)
 	if (strcmp(command, "produce") == 0)
 	{
 		produce(argc - 2, argv + 2);
+		return 0;
+	}
+	if (strcmp(command, "committed") == 0 && argc == 4)
+	{
+		print_committed(name, argv[3]);
 		return 0;
 	}
 	rk = connect_as(RD_KAFKA_PRODUCER, NULL, 0);

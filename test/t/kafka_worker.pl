@@ -150,6 +150,56 @@ produce('first', [ 6101 .. 6110 ]);
 ok($node->poll_query_until('wh', q{SELECT count(*) = 10 FROM staging.first WHERE id > 6100}), 'the worker goes on after a run of another session');
 is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.first'), '5110|5110', 'and repeats nothing of it');
 
+# a topic that is compacted, and one with messages of ten bad kinds, 1 % of all
+tool('topic', 'compact', 1, 'cleanup.policy=compact', 'min.cleanable.dirty.ratio=0.01', 'segment.ms=100', 'delete.retention.ms=100');
+tool('topic', 'poison', 2);
+open(my $keyed, '|-', $tool, 'produce', 'compact') or die $!;
+printf $keyed "%d\t{\"id\":%d,\"v\":%d}\n", $_ % 10, $_ % 10, $_ for 1 .. 5000;
+close $keyed or die;
+sleep 1;    # segments are rolled by age
+produce('compact', [1]);
+for (1 .. 300)
+{
+	last if `kcat -C -b $ENV{KAFKA_BOOTSTRAP} -t compact -e -q -o beginning | wc -l` < 4000;
+	sleep 1;    # until the broker's cleaner has been there
+}
+cmp_ok(`kcat -C -b $ENV{KAFKA_BOOTSTRAP} -t compact -e -q -o beginning | wc -l`, '<', 4000, 'the topic is compacted');
+my $deep = '[' x 20000;
+my @bad = ('{"id":1', '{"id":"x","v":1}', '{"id":99999999999,"v":1}', '\\x7b226964223a312c2276223a3122fe227d', '\\x7b226964223a312c227422003a317d',
+	'{"v":1}', qq({"id":1,"j":$deep}), '\\x', '[1,2]', '{"id":1,"t":"' . 'x' x 5_000_000);
+open(my $mixed, '|-', $tool, 'produce', 'poison') or die $!;
+print $mixed "$_\t", $_ % 100 ? "{\"id\":$_,\"v\":1}" : $bad[ $_ / 100 % 10 ], "\n" for 1 .. 3000;
+close $mixed or die;
+$node->safe_psql('wh', q{
+CREATE FOREIGN TABLE compact (id int, v int) SERVER shop OPTIONS (topic 'compact');
+CREATE FOREIGN TABLE poison (id int NOT NULL, v int, t text, j jsonb) SERVER shop OPTIONS (topic 'poison');
+SELECT wh.create_feed('compact', 'compact', 'upsert', '{id}');
+SELECT wh.create_feed('poison', 'poison', 'append');
+});
+becomes('compact', 'lag = 0', 'a compacted topic is read to its end');
+is($node->safe_psql('wh', 'SELECT count(*), min(v), max(v) FROM staging.compact WHERE v > 4990'), '9|4992|5000', 'with the last state of each key');
+becomes('poison', 'lag = 0 AND rows = 2970 AND rows_rejected = 30', 'bad messages are error events, the others are staged, no lag is left');
+is($node->safe_psql('wh', q{SELECT count(*), count(DISTINCT id), sum(id) = 3000 * 3001 / 2 - 100 * 30 * 31 / 2 FROM staging.poison}), '2970|2970|t', 'every good one');
+is($node->safe_psql('wh', q{SELECT count(*), count(DISTINCT record_hash) FROM wh.error_event WHERE feed = 'staging.poison' AND (raw_record IS NOT NULL) AND topic = 'poison'}), '30|10', 'every bad one, as it was sent');
+
+# a run tells the broker how far it got, as the worker does
+$node->safe_psql('postgres', qq{
+CREATE EXTENSION widgets_wh;
+CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_BOOTSTRAP}');
+CREATE FOREIGN TABLE gap (id int) SERVER shop OPTIONS (topic 'gap');
+SELECT wh.create_feed('gap', 'gap', 'append');
+});
+sub committed { return join(' ', map { (split)[1] } `$tool committed gap widgets_wh.postgres.staging.gap`); }
+sub stored { return $node->safe_psql('postgres', q{SELECT string_agg(next_offset::text, ' ' ORDER BY partition) FROM wh.kafka_offset}); }
+$node->psql('postgres', q{BEGIN; SELECT wh.ingest('gap'); ROLLBACK;});
+is(committed(), '-1001 -1001', 'no offset is told of what is rolled back');
+$node->safe_psql('postgres', 'CALL wh.run()');
+is(committed(), stored(), 'wh.run tells the broker its offsets');
+produce('gap', [ 21 .. 30 ]);
+$node->safe_psql('postgres', q{BEGIN; SAVEPOINT a; SELECT wh.ingest('gap'); ROLLBACK TO a; SELECT wh.ingest('gap'); COMMIT;});
+is(committed(), stored(), 'and so does wh.ingest');
+is($node->safe_psql('wh', q{SELECT count(*) FROM staging.gap}), '26', 'the worker of another database has its own');
+
 $node->append_conf('postgresql.conf', "widgets_wh.batch_rows = 7\n");
 $node->reload;
 produce('first', [ 5001 .. 5100 ]);
