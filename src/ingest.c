@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -20,8 +21,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "object_name.h"
 #include "splice.h"
 
 /* Give the stored start of a batch. */
@@ -268,6 +271,31 @@ ingest(WhIngest *ing)
 			 (long long) counts->rows_superseded);
 }
 
+/* Refuse a feed whose relations have several owners: each one could run code as another. */
+static void
+check_one_owner(const WhFeed *feed)
+{
+	Oid			relids[2] = {feed->history, feed->change_log};
+
+	for (int i = 0; i < lengthof(relids); i++)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relids[i]));
+		Oid			owner = feed->owner;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+			ReleaseSysCache(tuple);
+		}
+		if (owner != feed->owner)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the relations of feed \"%s\" have different owners", feed->name),
+					 errhint("ALTER TABLE %s OWNER TO %s;", wh_relation_name(relids[i]),
+							 quote_identifier(GetUserNameFromId(feed->owner, false)))));
+	}
+}
+
 /* Load from a feed's source, or retry its error events; see wh_ingest_feed. */
 static void
 ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry, WhIngestResult *result)
@@ -302,6 +330,7 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	ing->stream = stream;
 	ing->is_retry = is_retry;
 
+	check_one_owner(ing->feed);
 	GetUserIdAndSecContext(&user, &sec);
 	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
 	ingest(ing);

@@ -3,6 +3,22 @@
 
 -- widgets_wh: schema and catalogs. Every table here is written by the engine only.
 
+-- Who owns a schema can put functions of his own into it: it must be new, and ours.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_depend d
+               WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+                 AND d.refobjid = 'wh'::pg_catalog.regnamespace
+                 AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass)
+        OR NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+                       WHERE n.nspname = 'wh' AND r.rolsuper) THEN
+        RAISE EXCEPTION 'schema "wh" exists, and is not empty or not a superuser''s' USING
+            ERRCODE = 'duplicate_schema',
+            HINT = 'The extension needs schema wh for itself: rename or drop it.';
+    END IF;
+END
+$$;
+
 COMMENT ON SCHEMA wh IS 'widgets_wh: sources, feeds, dimensions, facts and their runs';
 
 CREATE SEQUENCE wh.object_id_seq;
