@@ -32,6 +32,11 @@ static const char *const fixed_settings[][2] = {
 	{"DateStyle", "ISO, YMD"},
 	{"IntervalStyle", "postgres"},
 	{"extra_float_digits", "1"},
+	{"bytea_output", "hex"},
+	{"lc_numeric", "C"},
+	{"lc_time", "C"},
+	{"xmlbinary", "base64"},
+	{"xmloption", "content"},
 	/* touched keys are few: lookups through indexes are what we want */
 	{"random_page_cost", "1.1"},
 	/* rows come through cursors, and all of them are read */
@@ -66,8 +71,9 @@ wh_definition_enter(Oid relid, WhSurroundings *saved)
 	SetUserIdAndSecContext(owner, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
 	saved->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(fixed_settings); i++)
-		(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		if (strcmp(GetConfigOption(fixed_settings[i][0], false, false), fixed_settings[i][1]) != 0)
+			(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	raise_work_mem();
 }
 

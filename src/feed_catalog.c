@@ -78,6 +78,10 @@ wh_feed_pin_settings(void)
 		{"IntervalStyle", "postgres"},
 		{"extra_float_digits", "1"},
 		{"bytea_output", "hex"},
+		{"lc_numeric", "C"},
+		{"lc_time", "C"},
+		{"xmlbinary", "base64"},
+		{"xmloption", "content"},
 	};
 	int			level = NewGUCNestLevel();
 

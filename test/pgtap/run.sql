@@ -179,6 +179,21 @@ SELECT throws_ok($$SELECT wh.create_fact('f', 'SELECT sale_id, customer_id, sold
 SELECT throws_ok($$SELECT wh.drop_dimension('customer')$$, '2BP01', NULL, 'a dimension in use stays');
 SELECT throws_ok($$SELECT wh.drop_feed('customer')$$, '2BP01', NULL, 'a feed in use stays');
 
+-- what a session has set does not count
+CREATE TABLE src.setting (id int, b bytea, d date, n numeric, at timestamptz);
+INSERT INTO src.setting VALUES (1, '\x00ff', '2024-03-01', 1234.5, '2024-01-01');
+SELECT wh.create_feed('setting', 'src.setting', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('setting', $$SELECT id, b::text AS b, d::text AS d, at::text AS at, to_char(d, 'TMMonth') AS m,
+    to_char(n, '9G999D9') AS n, justify_days('40 days')::text AS i FROM setting$$, '{id}') \g /dev/null
+SET bytea_output = 'escape'; SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = -5;
+CALL wh.run();
+RESET bytea_output; RESET DateStyle; RESET TimeZone; RESET IntervalStyle; RESET extra_float_digits;
+SELECT results_eq('SELECT b, d, at, m, i FROM mart.setting WHERE id = 1',
+    $$VALUES ('\x00ff', '2024-03-01', '2024-01-01 00:00:00+00', 'March', '1 mon 10 days')$$, 'definitions run under settings of their own');
+SELECT is_empty('SELECT * FROM wh.check(''mart.setting'', true)', 'the same under other settings');
+SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id, to_tsvector(name) AS t FROM customer', '{customer_id}')$$, '42P17', NULL, 'a text search without its configuration');
+SELECT wh.drop_dimension('setting'), wh.drop_feed('setting') \g /dev/null
+
 -- an operator needs no right on the catalogs; a reader may look only
 CREATE ROLE t_operator; GRANT wh_operator TO t_operator;
 CREATE ROLE t_reader; GRANT wh_reader TO t_reader;
