@@ -76,6 +76,7 @@ extern void wh_feed_lock(int64 feed_id, bool wait);
 extern bool wh_feed_try_lock(int64 feed_id);
 extern void wh_feed_catalog_enter(Oid *save_user, int *save_sec);
 extern void wh_feed_catalog_leave(Oid save_user, int save_sec);
+extern bool wh_feed_may_miss(const WhFeed *feed, const char *column);
 extern int	wh_feed_pin_settings(void);
 
 extern List *wh_feed_text_list(ArrayType *array);

@@ -192,6 +192,21 @@ wh_feed_redact_list(Jsonb *jsonb)
 	return list;
 }
 
+/* Say whether wh.alter_feed has found a staged column missing in the source before. */
+bool
+wh_feed_may_miss(const WhFeed *feed, const char *column)
+{
+	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(feed->options)));
+	JsonbValue	key = {.type = jbvString, .val.string = {strlen("missing_columns"), "missing_columns"}};
+	JsonbValue *list = findJsonbValueFromContainer(&options->root, JB_FOBJECT, &key);
+
+	if (list == NULL || list->type != jbvBinary)
+		return false;
+	key.val.string.len = strlen(column);
+	key.val.string.val = unconstify(char *, column);
+	return findJsonbValueFromContainer(list->val.binary.data, JB_FARRAY, &key) != NULL;
+}
+
 static void
 read_screens(WhFeed *feed, MemoryContext context)
 {

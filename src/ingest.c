@@ -51,6 +51,33 @@ batch_start(int64 batch_id)
 	return result;
 }
 
+/*
+ * Refuse a source that has lost a column: a new name would silently go on as
+ * nulls under the old one.
+ */
+static void
+check_missing_columns(WhIngest *ing)
+{
+	for (int i = 0; i < ing->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(ing->desc, i);
+		AttrNumber	attnum = i + 1;
+
+		if (att->attisdropped || attnum == ing->ours.effective_from || attnum == ing->ours.effective_to ||
+			attnum == ing->ours.is_deleted || attnum == ing->ours.batch_id ||
+			attnum == ing->ours.source_position)
+			continue;
+		if (get_attnum(ing->feed->source, NameStr(att->attname)) == InvalidAttrNumber &&
+			!wh_feed_may_miss(ing->feed, NameStr(att->attname)))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" is missing from the source of feed \"%s\"",
+							NameStr(att->attname), ing->feed->name),
+					 errdetail("It is staged, and was dropped or renamed in the source."),
+					 errhint("Put it back, or call wh.alter_feed to go on without it: it is null in records to come.")));
+	}
+}
+
 /* Find the engine's columns, and each source column, in the staging table. */
 static void
 map_columns(WhIngest *ing)
@@ -64,6 +91,7 @@ map_columns(WhIngest *ing)
 	ing->ours.is_deleted = get_attnum(table, "is_deleted");
 	ing->ours.batch_id = get_attnum(table, "batch_id");
 	ing->ours.source_position = get_attnum(table, "source_position");
+	check_missing_columns(ing);
 	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
 	ing->image = palloc0(sizeof(AttrNumber) * ing->desc->natts);
 	for (int i = 0; i < ing->source_desc->natts; i++)

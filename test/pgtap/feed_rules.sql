@@ -262,4 +262,23 @@ DROP OWNED BY wh_test_other;
 DROP ROLE wh_test_other;
 
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
+
+-- a source that loses a column does not go on as nulls unasked
+CREATE TABLE public.losing (id int, name text, n int, at timestamptz);
+INSERT INTO public.losing VALUES (1, 'a', 1, '2024-01-01');
+SELECT wh.create_feed('losing', 'public.losing', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.ingest('losing') \g /dev/null
+ALTER TABLE public.losing RENAME name TO title;
+INSERT INTO public.losing VALUES (1, 'b', 2, '2024-01-02');
+SELECT throws_ok($$SELECT wh.ingest('losing')$$, '42703', 'column "name" is missing from the source of feed "staging.losing"', 'a renamed column');
+ALTER TABLE public.losing RENAME title TO name;
+ALTER TABLE public.losing DROP COLUMN n;
+SELECT throws_ok($$SELECT wh.ingest('losing')$$, '42703', NULL, 'a dropped column');
+SELECT wh.alter_feed('losing') \g /dev/null
+SELECT wh.ingest('losing') \g /dev/null
+SELECT results_eq('SELECT name, n FROM staging.losing_history ORDER BY effective_from', $$VALUES ('a', 1), ('b', NULL)$$,
+    'wh.alter_feed lets it go on; what is staged stays');
+ALTER TABLE public.losing DROP COLUMN name;
+SELECT throws_ok($$SELECT wh.ingest('losing')$$, '42703', NULL, 'the next loss is another one');
+
 SELECT * FROM finish();

@@ -216,6 +216,24 @@ SELECT lives_ok($$SELECT wh.drop_dimension('own.thing_dim'), wh.drop_feed('own.t
     'a dimension and its feed are dropped by one statement');
 DROP OWNED BY t_operator, t_reader; DROP ROLE t_operator, t_reader;
 
+-- what is added to the engine's tables and would be passed over is refused
+ALTER TABLE mart.customer ADD CONSTRAINT mine CHECK (name <> 'bad');
+SELECT throws_ok('CALL wh.run(full_refresh => true)', '55000', 'table "customer" has a check constraint', 'a check constraint of one''s own');
+ALTER TABLE mart.customer DROP CONSTRAINT mine;
+ALTER TABLE staging.customer_history ALTER name SET NOT NULL;
+INSERT INTO src.customer VALUES (77, NULL, NULL, '2024-01-01');
+SELECT throws_ok($$SELECT wh.ingest('customer')$$, '23502', NULL, 'NOT NULL of one''s own');
+ALTER TABLE staging.customer_history ALTER name DROP NOT NULL;
+-- a publication of all tables does not stop the engine
+SET client_min_messages = error;
+CREATE PUBLICATION everything FOR ALL TABLES;
+CALL wh.run();
+INSERT INTO src.customer VALUES (77, 'x', NULL, '2024-01-02');
+SELECT lives_ok($$SELECT wh.ingest('customer')$$, 'loads go on with a publication');
+CALL wh.run();
+DROP PUBLICATION everything;
+RESET client_min_messages;
+
 -- DROP of what the engine owns
 SELECT throws_ok('DROP TABLE mart.customer', '2BP01', NULL, 'DROP TABLE of a dimension in use');
 SELECT throws_ok('DROP VIEW mart.sale_definition', '2BP01', NULL, 'DROP VIEW of a definition');
