@@ -216,7 +216,7 @@ save_feed(WhIngest *ing)
 
 	if (!ing->result->changed && !new_watermark)
 		return;
-	if (ing->kind == WH_SOURCE_RELATION)
+	if (ing->kind == WH_SOURCE_RELATION && !ing->is_retry)
 		args[1] = Int64GetDatum(feed->reads + 1);
 	if (new_watermark)
 		args[2] = CStringGetTextDatum(ing->watermark_seen);
@@ -268,7 +268,7 @@ ingest(WhIngest *ing)
 		wh_ingest_retry_events(ing);
 	else
 		wh_ingest_read_source(ing);
-	if (ing->feed->load != WH_LOAD_SNAPSHOT)
+	if (ing->feed->load != WH_LOAD_SNAPSHOT || ing->is_retry)
 		wh_splice_finish(ing);
 	if (ing->writer)
 	{
@@ -286,8 +286,8 @@ ingest(WhIngest *ing)
 		ing->result->staged_changed = ing->result->changed = true;
 	if (ing->change_writer)
 		wh_bulk_close(ing->change_writer);
-	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed)
-		wh_unit_add_read(ing);
+	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed && !ing->is_retry)
+		wh_unit_add_read(ing, ing->feed->reads + 1);
 	wh_units_save(ing);
 	save_feed(ing);
 	relation_close(ing->source, NoLock);

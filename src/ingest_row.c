@@ -33,7 +33,8 @@ check_nulls(WhIngest *ing, WhIngestRow *row)
 		AttrNumber	attnum = pipe->notnull[i];
 		bool		known = false;
 
-		if (!row->source.isnull[attnum - 1])
+		/* a value that was redacted had passed before */
+		if (!row->source.isnull[attnum - 1] || bms_is_member(attnum, row->source.as_stored))
 			continue;
 		foreach(lc, row->source.errors)
 			known |= ((WhRowError *) lfirst(lc))->attnum == attnum;
@@ -87,6 +88,8 @@ finish_row(WhIngest *ing, WhIngestRow *row)
 			list_member_ptr(row->source.errors, error) && error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION)
 			error->message = psprintf("invalid value for column \"%s\"", wh_pipe_column_name(ing, error->attnum));
 	}
+	if (ing->is_retry && row->errors == NIL && ing->feed->load == WH_LOAD_SNAPSHOT)
+		wh_snapshot_check_time(ing, row);
 	if (row->errors != NIL)
 		wh_ingest_reject(ing, row);
 	else
@@ -172,6 +175,13 @@ gather_row(WhIngest *ing, WhSourceRow *source)
 	}
 	if (source->headers)
 		row->source.headers = pstrdup(source->headers);
+	if (source->unread)
+	{
+		row->source.unread = palloc0(sizeof(char *) * desc->natts);
+		for (int i = 0; i < desc->natts; i++)
+			if (source->unread[i])
+				row->source.unread[i] = pstrdup(source->unread[i]);
+	}
 	row->source.errors = NIL;
 	foreach(lc, source->errors)
 	{

@@ -79,6 +79,7 @@ CREATE TABLE wh.source_unit (
     end_offset bigint,
     checksum bytea,
     file_state text,
+    header bytea,
     event_time timestamptz,
     is_complete boolean NOT NULL DEFAULT true,
     batch_id bigint NOT NULL,
@@ -90,6 +91,7 @@ COMMENT ON COLUMN wh.source_unit.generation IS 'counts contents loaded under one
 COMMENT ON COLUMN wh.source_unit.size IS 'bytes of the file, or the partition''s next offset to read';
 COMMENT ON COLUMN wh.source_unit.end_offset IS 'the partition''s end when it was read last';
 COMMENT ON COLUMN wh.source_unit.file_state IS 'device, inode, size and change time of the file when read: unchanged means nothing to read';
+COMMENT ON COLUMN wh.source_unit.header IS 'the file''s header, when records of it were rejected';
 COMMENT ON COLUMN wh.source_unit.event_time IS 'the one event time of a snapshot';
 COMMENT ON COLUMN wh.source_unit.is_complete IS 'false when a rejected row of a snapshot had no readable key: it deletes nothing';
 
@@ -212,8 +214,11 @@ CREATE TABLE wh.error_event (
     message_key bytea,
     message_headers jsonb,
     source_position bigint,
+    read_no bigint,
     event_time timestamptz,
     raw_record bytea,
+    raw_form text CHECK (raw_form IN ('record', 'row', 'part')),
+    redacted jsonb,
     record_hash bytea NOT NULL,
     errors jsonb NOT NULL,
     "column" text,
@@ -225,6 +230,9 @@ CREATE UNIQUE INDEX ON wh.error_event (object_id, source_position, record_hash) 
 CREATE INDEX ON wh.error_event (batch_id);
 COMMENT ON TABLE wh.error_event IS 'records that were not staged, and fact rows that were not loaded: where they stood, their raw bytes, and why';
 COMMENT ON COLUMN wh.error_event.errors IS 'every error of the record: [{"column", "sqlstate", "message"}, ...]; the first one is in the columns beside';
+COMMENT ON COLUMN wh.error_event.read_no IS 'the read of a table that gave the record first';
+COMMENT ON COLUMN wh.error_event.raw_form IS 'what raw_record is: the record as it came (its redacted fields cut out), its row as a JSON object of texts, or only a part of either, which cannot be tried again';
+COMMENT ON COLUMN wh.error_event.redacted IS 'the redacted values of redacted columns, by name';
 COMMENT ON COLUMN wh.error_event.feed IS 'the feed whose record it is; for a row refused by a fact, fact names it instead';
 
 -- Configuration and positions are data: pg_dump keeps them.
