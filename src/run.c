@@ -298,6 +298,18 @@ run_publish(WhRun *run)
 	next_transaction(run);
 }
 
+/* Remove old batches from the log, now and then. */
+static void
+run_purge(WhRun *run)
+{
+	if (!wh_batch_purge_due())
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wh_batch_purge();
+	PopActiveSnapshot();
+	next_transaction(run);
+}
+
 /* List the feeds to load: the named ones, or all. */
 List *
 wh_run_feeds(Datum names, bool all)
@@ -369,6 +381,7 @@ wh_run_cycle(WhRun *run, List *feed_ids)
 		run_publish(run);
 		run->published = true;
 	}
+	run_purge(run);
 	if (run->failed)
 		report_failures(run);
 }

@@ -8,6 +8,7 @@
 #include "widgets_wh.h"
 
 extern int	wh_batch_interval;
+extern int	wh_batch_retention;
 extern int	wh_batch_rows;
 extern int	wh_csv_buffer_size;
 extern bool wh_csv_fast_split;

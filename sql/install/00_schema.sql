@@ -168,6 +168,7 @@ CREATE TABLE wh.batch (
 );
 CREATE INDEX ON wh.batch (object_id, batch_id);
 CREATE INDEX ON wh.batch (batch_id) WHERE state = 'running';
+CREATE INDEX ON wh.batch (started_at);
 COMMENT ON TABLE wh.batch IS 'a row per batch: the ingest of one feed, or one publish';
 COMMENT ON COLUMN wh.batch.object IS 'the feed of an ingest; the dimension or fact that a publish failed at, else null for a publish';
 
@@ -197,6 +198,26 @@ CREATE INDEX ON wh.batch_step (object_id, batch_id);
 COMMENT ON TABLE wh.batch_step IS 'what a batch did to one relation: read = staged + rejected + repeated + superseded';
 COMMENT ON COLUMN wh.batch_step.object IS 'name of the feed, dimension or fact';
 COMMENT ON COLUMN wh.batch_step.first_block IS 'rows that the batch added to the staging table are from this block on, while its file is file_node';
+
+CREATE TABLE wh.batch_total (
+    object_id bigint PRIMARY KEY,
+    steps bigint NOT NULL,
+    until_batch_id bigint NOT NULL,
+    rows_read bigint NOT NULL,
+    rows_staged bigint NOT NULL,
+    rows_rejected bigint NOT NULL,
+    rows_repeated bigint NOT NULL,
+    rows_superseded bigint NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_updated bigint NOT NULL,
+    rows_deleted bigint NOT NULL,
+    rows_repointed bigint NOT NULL,
+    warnings bigint NOT NULL,
+    units_read bigint NOT NULL,
+    units_skipped bigint NOT NULL
+);
+COMMENT ON TABLE wh.batch_total IS 'sums of the steps of old batches, which are removed after widgets_wh.batch_retention';
+COMMENT ON COLUMN wh.batch_total.until_batch_id IS 'the last batch that is in the sums';
 
 CREATE TABLE wh.error_event (
     error_event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -247,4 +268,5 @@ SELECT pg_catalog.pg_extension_config_dump('wh.fact_dimension', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.input', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch_step', '');
+SELECT pg_catalog.pg_extension_config_dump('wh.batch_total', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.error_event', '');

@@ -46,7 +46,9 @@ BEGIN
             END IF;
         ELSIF o.key = '{}' THEN
             EXECUTE format('SELECT count(*) FROM %s', o.staged) INTO n;
-            SELECT n - coalesce(sum(rows_staged), 0) INTO n FROM wh.batch_step WHERE object_id = o.feed_id;
+            SELECT n - coalesce(sum(s.rows_staged), 0) INTO n
+            FROM (SELECT rows_staged FROM wh.batch_step WHERE object_id = o.feed_id
+                  UNION ALL SELECT rows_staged FROM wh.batch_total WHERE object_id = o.feed_id) s;
             IF n <> 0 THEN
                 failed_check := 'rows in staging are those that batches staged';
                 failures := abs(n); detail := CASE WHEN n < 0 THEN 'rows are missing' ELSE 'rows came from elsewhere' END;
@@ -59,9 +61,12 @@ BEGIN
                 failed_check := 'a key is staged once'; failures := n; detail := 'first: ' || sample; RETURN NEXT;
             END IF;
         END IF;
-        SELECT count(*), min(batch_id)::text INTO n, sample FROM wh.batch_step
-        WHERE object_id = o.feed_id
-          AND rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded;
+        SELECT count(*), min(s.batch_id)::text INTO n, sample
+        FROM (SELECT batch_id, rows_read - rows_staged - rows_rejected - rows_repeated - rows_superseded AS rest
+              FROM wh.batch_step WHERE object_id = o.feed_id
+              UNION ALL SELECT until_batch_id, rows_read - rows_staged - rows_rejected - rows_repeated - rows_superseded
+              FROM wh.batch_total WHERE object_id = o.feed_id) s
+        WHERE s.rest <> 0;
         IF n > 0 THEN
             failed_check := 'read = staged + rejected + repeated + superseded';
             failures := n; detail := 'first: batch ' || sample; RETURN NEXT;
