@@ -198,6 +198,29 @@ check_feed_readable(int64 feed_id)
 	check_readable(feed->change_log, feed->name);
 }
 
+/*
+ * Refuse a definition that reads an object computed after its own, or itself:
+ * its result would depend on what the last publish left.  Dimensions come before
+ * facts, each in the order of their ids.
+ */
+static void
+check_order(int64 object_id, Oid object, Oid relid)
+{
+	WhRow		row;
+
+	if (wh_catalog_row(&row, "SELECT 1 FROM"
+					   " (SELECT dimension_id AS id, relation, 1 AS stage FROM wh.dimension"
+					   "  UNION ALL SELECT fact_id, relation, 2 FROM wh.fact) o,"
+					   " (SELECT CASE WHEN EXISTS (SELECT FROM wh.fact WHERE fact_id = $1) THEN 2 ELSE 1 END AS stage) own"
+					   " WHERE o.relation = $2::regclass AND (o.stage, o.id) >= (own.stage, $1)",
+					   2, (Oid[]) {INT8OID, OIDOID}, (Datum[]) {Int64GetDatum(object_id), ObjectIdGetDatum(relid)}))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the definition of \"%s\" cannot read \"%s\"", wh_relation_name(object), wh_relation_name(relid)),
+				 errdetail("A publish computes dimensions, then facts, each in the order in which they were made."),
+				 errhint("Read the staged relations that it is made from.")));
+}
+
 /* Record what a definition reads, and say what will cost a full computation. */
 void
 wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan)
@@ -218,7 +241,10 @@ wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan
 		if (input->feed_id != 0)
 			wh_feed_lock(input->feed_id, true);
 		if (input->feed_id == 0)
+		{
+			check_order(object_id, object, input->relid);
 			(void) wh_lookup_hash(input->relid, object);
+		}
 		else if (input->whole)
 			ereport(NOTICE,
 					(errmsg("every change of \"%s\" recomputes the whole query",

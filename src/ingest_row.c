@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -15,6 +16,9 @@
 #include "utils/timestamp.h"
 
 #include "ingest_pipe.h"
+
+/* Longest key in bytes: an index entry must fit a third of a page, with its event time. */
+#define MAX_KEY_SIZE 2600
 
 /* Add the errors that need no expression, and set times that need none. */
 static void
@@ -54,6 +58,8 @@ check_nulls(WhIngest *ing, WhIngestRow *row)
 static void
 check_key(WhIngest *ing, WhIngestRow *row)
 {
+	Size		size = 0;
+
 	for (int i = 0; i < ing->nkeys; i++)
 	{
 		AttrNumber	attnum = ing->key_source[i];
@@ -61,7 +67,12 @@ check_key(WhIngest *ing, WhIngestRow *row)
 		if (row->source.isnull[attnum - 1])
 			wh_row_add_error(row, attnum, ERRCODE_NOT_NULL_VIOLATION,
 					  psprintf("key column \"%s\" is null", wh_pipe_column_name(ing, attnum)));
+		else if (TupleDescAttr(ing->source_desc, attnum - 1)->attlen == -1)
+			size += toast_raw_datum_size(row->source.values[attnum - 1]);
 	}
+	if (size > MAX_KEY_SIZE)
+		wh_row_add_error(row, ing->key_source[0], ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+						 psprintf("key is longer than %d bytes", MAX_KEY_SIZE));
 }
 
 /* Hand an evaluated record over to staging or to the error events. */

@@ -178,7 +178,7 @@ CREATE TABLE wh.batch_step (
     object_id bigint,
     object text NOT NULL,
     first_block bigint,
-    file_node oid,
+    file_node bigint,
     rows_read bigint NOT NULL DEFAULT 0,
     rows_staged bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
@@ -198,6 +198,7 @@ CREATE INDEX ON wh.batch_step (object_id, batch_id);
 COMMENT ON TABLE wh.batch_step IS 'what a batch did to one relation: read = staged + rejected + repeated + superseded';
 COMMENT ON COLUMN wh.batch_step.object IS 'name of the feed, dimension or fact';
 COMMENT ON COLUMN wh.batch_step.first_block IS 'rows that the batch added to the staging table are from this block on, while its file is file_node';
+COMMENT ON COLUMN wh.batch_step.file_node IS 'number of the staging table''s file, mixed with the server''s identifier: a dump may be restored elsewhere';
 
 CREATE TABLE wh.batch_total (
     object_id bigint PRIMARY KEY,

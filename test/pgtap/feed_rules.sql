@@ -263,6 +263,15 @@ DROP ROLE wh_test_other;
 
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
 
+-- a key that no index takes is its record's error, not the feed's
+CREATE TABLE public.long_key (k text, at timestamptz);
+INSERT INTO public.long_key SELECT (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, n) i), '2024-01-01' FROM (VALUES (2), (80), (82), (1000)) v(n);
+SELECT wh.create_feed('long_key', 'public.long_key', 'upsert', '{k}', sequence_by => 'at') \g /dev/null
+SELECT wh.ingest('long_key') \g /dev/null
+SELECT is((SELECT string_agg(length(k)::text, ',' ORDER BY length(k)) FROM staging.long_key), '64,2560', 'long keys are rejected');
+SELECT is((SELECT string_agg(sqlstate || ' ' || message, ',') FROM wh.error_event WHERE feed = 'staging.long_key'),
+    '54000 key is longer than 2600 bytes,54000 key is longer than 2600 bytes', 'with their reason');
+
 -- a source that loses a column does not go on as nulls unasked
 CREATE TABLE public.losing (id int, name text, n int, at timestamptz);
 INSERT INTO public.losing VALUES (1, 'a', 1, '2024-01-01');

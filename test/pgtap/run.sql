@@ -179,6 +179,18 @@ SELECT throws_ok($$SELECT wh.create_fact('f', 'SELECT sale_id, customer_id, sold
 SELECT throws_ok($$SELECT wh.drop_dimension('customer')$$, '2BP01', NULL, 'a dimension in use stays');
 SELECT throws_ok($$SELECT wh.drop_feed('customer')$$, '2BP01', NULL, 'a feed in use stays');
 
+-- what is read is computed before
+SELECT wh.create_feed('chain', 'src.customer', 'upsert', key => '{customer_id}', sequence_by => 'updated_at') \g /dev/null
+SELECT wh.create_dimension('chain_a', 'SELECT customer_id, name FROM chain', '{customer_id}') \g /dev/null
+SELECT wh.create_dimension('chain_b', 'SELECT c.customer_id, a.name FROM chain c JOIN mart.chain_a a USING (customer_id)', '{customer_id}', history => 'none') \g /dev/null
+SELECT throws_ok($$SELECT wh.alter_dimension('chain_a', query => 'SELECT c.customer_id, a.name FROM chain c JOIN mart.chain_a a USING (customer_id)')$$,
+    '0A000', 'the definition of "mart.chain_a" cannot read "mart.chain_a"', 'a dimension does not read itself');
+SELECT throws_ok($$SELECT wh.alter_dimension('chain_a', query => 'SELECT c.customer_id, a.name FROM chain c JOIN mart.chain_b a USING (customer_id)')$$,
+    '0A000', NULL, 'nor what is made from it');
+SELECT throws_ok($$SELECT wh.create_dimension('chain_c', 'SELECT c.customer_id, s.amount FROM chain c JOIN mart.sale s USING (customer_id)', '{customer_id}')$$,
+    '0A000', NULL, 'nor a fact');
+SELECT wh.drop_dimension('chain_b'), wh.drop_dimension('chain_a'), wh.drop_feed('chain') \g /dev/null
+
 -- what a session has set does not count
 CREATE TABLE src.setting (id int, b bytea, d date, n numeric, at timestamptz);
 INSERT INTO src.setting VALUES (1, '\x00ff', '2024-03-01', 1234.5, '2024-01-01');
