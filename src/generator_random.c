@@ -203,7 +203,7 @@ static void
 zipf_init_guide(WhZipf *zipf, int n, double exponent)
 {
 	double	   *cumulative = palloc(sizeof(double) * n);
-	int		   *guide = palloc(sizeof(int) * (1 << ZIPF_GUIDE_BITS));
+	uint16	   *guide = palloc(sizeof(uint16) * (1 << ZIPF_GUIDE_BITS));
 	double		sum = 0;
 	int			k = 0;
 
@@ -220,7 +220,7 @@ zipf_init_guide(WhZipf *zipf, int n, double exponent)
 	{
 		while (cumulative[k] <= (double) g / (1 << ZIPF_GUIDE_BITS))
 			k++;
-		guide[g] = k;
+		guide[g] = (uint16) k;
 	}
 	zipf->cumulative = cumulative;
 	zipf->guide = guide;
@@ -358,8 +358,10 @@ int
 wh_random_alias(const WhAlias *alias, WhRandom *random)
 {
 	int			i = (int) wh_random_below(random, alias->count);
+	int			other = alias->alias[i];
 
-	return (wh_random_next(random) >> 1) < alias->threshold[i] ? i : alias->alias[i];
+	/* Both are at hand: which one it is cannot be foreseen. */
+	return (wh_random_next(random) >> 1) < alias->threshold[i] ? i : other;
 }
 
 /* Hash bytes to 64 bits, equal on every machine (FNV-1a, scrambled). */

@@ -36,7 +36,7 @@ typedef struct WhZipf
 {
 	WhAlias		few;			/* count 0: more */
 	double	   *cumulative;		/* share of the ranks up to this one; NULL: many */
-	int		   *guide;
+	uint16	   *guide;
 	double		n;
 	double		exponent;
 	double		h_first;

@@ -35,27 +35,59 @@ find_relation(WhGenerator *generator, const WhSpec *spec, char *name)
 	return oid;
 }
 
+#ifdef __GNUC__
+#define prefetch(address) __builtin_prefetch(address)
+#else
+#define prefetch(address) ((void) (address))
+#endif
+
+/* Draw a row of the group. */
+static inline int64
+draw(const WhGroup *group, uint64 variation, int64 row)
+{
+	WhRandom	random = wh_random_start(group->stream ^ variation, row);
+
+	if (group->popularity > 0)
+		return wh_random_zipf(&group->zipf, &random) - 1;
+	return (int64) wh_random_below(&random, group->nrows);
+}
+
+/*
+ * Choose for the next rows together, and fetch what is chosen: a processor
+ * waits for the memory of several at a time.
+ */
+static void
+draw_ahead(WhGroup *group, int64 row)
+{
+	group->ahead_from = row;
+	for (int i = 0; i < WH_GROUP_AHEAD; i++)
+	{
+		group->ahead[i] = draw(group, 0, row + i);
+		prefetch(&group->values[group->ahead[i] * group->ncolumns]);
+	}
+}
+
 /* Choose the row of the group for the generator's current row. */
 static int64
 choose(WhGenerator *generator, WhGroup *group)
 {
-	WhRandom	random;
+	int64		row = generator->row;
 
-	if (group->chosen_for == generator->row && group->chosen_variation == generator->variation)
-		return group->chosen;
-	group->chosen_for = generator->row;
-	group->chosen_variation = generator->variation;
-	if (group->is_linked && generator->variation == 0)
-		group->chosen = (generator->row - generator->request.first_row) / generator->request.per_parent;
-	else
+	if (generator->variation != 0)
 	{
-		random = wh_random_start(group->stream ^ generator->variation, generator->row);
-		if (group->popularity > 0)
-			group->chosen = wh_random_zipf(&group->zipf, &random) - 1;
-		else
-			group->chosen = (int64) wh_random_below(&random, group->nrows);
+		if (group->chosen_for != row || group->chosen_variation != generator->variation)
+		{
+			group->chosen_for = row;
+			group->chosen_variation = generator->variation;
+			group->chosen = draw(group, generator->variation, row);
+		}
+		return group->chosen;
 	}
-	return group->chosen;
+	if (group->is_linked)
+		return (row - generator->request.first_row) / generator->request.per_parent;
+	if (row < group->ahead_from || row >= group->ahead_from + WH_GROUP_AHEAD)
+		draw_ahead(group, row);
+	return group->ahead[row - group->ahead_from];
 }
 
 static void
@@ -129,4 +161,5 @@ wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const W
 	column->group = group;
 	column->group_column = group->ncolumns++;
 	column->fill = fill_reference;
+	column->is_drawn = false;
 }
