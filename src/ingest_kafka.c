@@ -34,6 +34,8 @@ typedef struct PartitionRead
 	char	   *name;
 	int64		end;
 	bool		is_done;
+	WhKafkaMark mark;			/* of the last message of this batch */
+	bool		has_mark;
 } PartitionRead;
 
 typedef struct TopicRead
@@ -131,6 +133,40 @@ choose_places(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions, WhK
 	}
 }
 
+/*
+ * Refuse to go on in a topic that was made anew and has grown past the stored
+ * offset since: the last message read is not there, but another one is.  Where
+ * nothing new is to be read, it is not looked at, unless the source stays open.
+ */
+static void
+check_marks(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions)
+{
+	WhKafkaMark *marks = palloc(sizeof(WhKafkaMark) * Max(topic->count, 1));
+
+	for (int i = 0; i < topic->count; i++)
+	{
+		WhUnit	   *unit = topic->reads[i].unit;
+
+		wh_kafka_mark_unpack(&marks[i], partitions[i].partition, unit ? unit->checksum : NULL);
+		if (marks[i].offset < partitions[i].low || (ing->stream == NULL && unit->size >= partitions[i].end))
+			marks[i].offset = -1;
+	}
+	if (!wh_kafka_source_check(topic->source, marks, topic->count))
+		return;
+	for (int i = 0; i < topic->count; i++)
+	{
+		if (marks[i].differs)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("topic \"%s\", partition %d: the message at offset %lld is another one than feed \"%s\" has read there",
+							wh_kafka_source_topic(topic->source), marks[i].partition, (long long) marks[i].offset,
+							ing->feed->name),
+					 errdetail("The topic was deleted and made again, or the broker has lost messages and given their offsets to others."),
+					 errhint("To read the topic from its start, as its next generation, use wh.seek_feed(%s, 'earliest').",
+							 quote_literal_cstr(ing->feed->name))));
+	}
+}
+
 /* Ask for the partitions, and start reading at the stored offsets. */
 static WhKafkaPlace *
 start_reading(WhIngest *ing, TopicRead *topic)
@@ -142,6 +178,7 @@ start_reading(WhIngest *ing, TopicRead *topic)
 	topic->reads = palloc0(sizeof(PartitionRead) * Max(topic->count, 1));
 	places = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
 	choose_places(ing, topic, partitions, places);
+	check_marks(ing, topic, partitions);
 	wh_kafka_source_start(topic->source, places, topic->count);
 	return places;
 }
@@ -157,6 +194,8 @@ take_message(WhIngest *ing, TopicRead *topic, WhKafkaSourceRow *message)
 	if (read->unit == NULL)
 		read->unit = wh_unit_add(ing, read->name, topic->generation);
 	ing->unit = read->unit;
+	wh_kafka_mark_set(&read->mark, &message->message);
+	read->has_mark = true;
 	if (ing->feed->redact == NIL)
 	{
 		row.key = message->message.key;
@@ -196,6 +235,13 @@ save_places(WhIngest *ing, TopicRead *topic)
 		read->unit->size = reached[i].offset;
 		read->unit->end_offset = Max(end, reached[i].offset);
 		read->unit->is_changed = true;
+		if (read->has_mark)
+		{
+			MemoryContext old = MemoryContextSwitchTo(ing->context);
+
+			read->unit->checksum = wh_kafka_mark_pack(&read->mark);
+			MemoryContextSwitchTo(old);
+		}
 	}
 	ing->unit = NULL;
 }

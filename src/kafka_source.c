@@ -13,10 +13,15 @@
 
 #include "catalog/pg_class.h"
 #include "foreign/foreign.h"
+#include "port/pg_bswap.h"
+#include "port/pg_crc32c.h"
 #include "utils/lsyscache.h"
 
 #include "kafka_message.h"
 #include "kafka_source.h"
+
+/* Of a packed mark: offset, timestamp, CRC. */
+#define MARK_BYTES	20
 
 struct WhKafkaSource
 {
@@ -125,6 +130,104 @@ wh_kafka_continuity(const WhKafkaPartition *partition, int64 stored)
 	if (stored > partition->end)
 		return WH_KAFKA_RECREATED;
 	return stored < partition->low ? WH_KAFKA_LOST : WH_KAFKA_CONTINUES;
+}
+
+/* Remember a message as the last one read from its partition. */
+void
+wh_kafka_mark_set(WhKafkaMark *mark, const WhKafkaMessage *message)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	if (message->key)
+		COMP_CRC32C(crc, message->key, message->key_len);
+	if (message->value)
+		COMP_CRC32C(crc, message->value, message->value_len);
+	FIN_CRC32C(crc);
+	mark->partition = message->partition;
+	mark->offset = message->offset;
+	mark->timestamp = message->timestamp;
+	mark->crc = crc;
+}
+
+/* Write a mark as bytes, in the current memory context. */
+bytea *
+wh_kafka_mark_pack(const WhKafkaMark *mark)
+{
+	bytea	   *packed = palloc(VARHDRSZ + MARK_BYTES);
+	uint64		offset = pg_hton64((uint64) mark->offset);
+	uint64		timestamp = pg_hton64((uint64) mark->timestamp);
+	uint32		crc = pg_hton32(mark->crc);
+
+	SET_VARSIZE(packed, VARHDRSZ + MARK_BYTES);
+	memcpy(VARDATA(packed), &offset, 8);
+	memcpy(VARDATA(packed) + 8, &timestamp, 8);
+	memcpy(VARDATA(packed) + 16, &crc, 4);
+	return packed;
+}
+
+/* Read a mark that was packed; NULL = nothing is known. */
+void
+wh_kafka_mark_unpack(WhKafkaMark *mark, int32 partition, const bytea *packed)
+{
+	uint64		offset;
+	uint64		timestamp;
+	uint32		crc;
+
+	*mark = (WhKafkaMark) {.partition = partition, .offset = -1};
+	if (packed == NULL || VARSIZE_ANY_EXHDR(packed) != MARK_BYTES)
+		return;
+	memcpy(&offset, VARDATA_ANY(packed), 8);
+	memcpy(&timestamp, VARDATA_ANY(packed) + 8, 8);
+	memcpy(&crc, VARDATA_ANY(packed) + 16, 4);
+	mark->offset = (int64) pg_ntoh64(offset);
+	mark->timestamp = (int64) pg_ntoh64(timestamp);
+	mark->crc = pg_ntoh32(crc);
+}
+
+/*
+ * Read the messages of marks again, and say whether another one stands in the
+ * place of any.  Reading has to be started anew afterwards.
+ */
+bool
+wh_kafka_source_check(WhKafkaSource *source, WhKafkaMark *marks, int nmarks)
+{
+	WhKafkaPlace *places = palloc(sizeof(WhKafkaPlace) * Max(nmarks, 1));
+	bool	   *waiting = palloc0(sizeof(bool) * Max(nmarks, 1));
+	int			n = 0;
+	bool		differs = false;
+
+	for (int i = 0; i < nmarks; i++)
+	{
+		waiting[i] = marks[i].offset >= 0;
+		if (waiting[i])
+			places[n++] = (WhKafkaPlace) {marks[i].partition, marks[i].offset};
+	}
+	if (n > 0)
+		wh_kafka_consumer_assign(source->consumer, places, n);
+	while (n > 0)
+	{
+		WhKafkaMessage message;
+		WhKafkaEvent event = wh_kafka_consumer_next(source->consumer, -1, &message);
+
+		for (int i = 0; i < nmarks; i++)
+		{
+			WhKafkaMark now = {0};
+
+			if (marks[i].partition != message.partition || !waiting[i])
+				continue;
+			waiting[i] = false;
+			n--;
+			if (event != WH_KAFKA_MESSAGE || message.offset != marks[i].offset)
+				continue;
+			wh_kafka_mark_set(&now, &message);
+			marks[i].differs = now.timestamp != marks[i].timestamp || now.crc != marks[i].crc;
+			differs |= marks[i].differs;
+		}
+	}
+	pfree(places);
+	pfree(waiting);
+	return differs;
 }
 
 /* Read from these places on, and from no others. */

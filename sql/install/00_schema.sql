@@ -90,6 +90,7 @@ COMMENT ON TABLE wh.source_unit IS 'what was read: a row per content of a file, 
 COMMENT ON COLUMN wh.source_unit.generation IS 'counts contents loaded under one name, or incarnations of a topic';
 COMMENT ON COLUMN wh.source_unit.size IS 'bytes of the file, or the partition''s next offset to read';
 COMMENT ON COLUMN wh.source_unit.end_offset IS 'the partition''s end when it was read last';
+COMMENT ON COLUMN wh.source_unit.checksum IS 'SHA-256 of the file; or the partition''s last message that was read: its offset, time, and CRC-32C of key and value';
 COMMENT ON COLUMN wh.source_unit.file_state IS 'device, inode, size and change time of the file when read: unchanged means nothing to read';
 COMMENT ON COLUMN wh.source_unit.header IS 'the file''s header, when records of it were rejected';
 COMMENT ON COLUMN wh.source_unit.event_time IS 'the one event time of a snapshot';
