@@ -17,6 +17,7 @@
 -- option start_date: the first simulated day; by default 2024-01-01
 -- option seed: the same seed makes the same company; by default 1
 -- option dirt: share of faulty values in the columns where real sources have them, up to 0.2; by default 0
+-- option change_log: whether operations.change keeps every record handed out; by default true
 
 CREATE SCHEMA operations;
 COMMENT ON SCHEMA operations IS 'Widgets Unlimited: the simulator and its log';
@@ -31,7 +32,7 @@ COMMENT ON SCHEMA in_store IS 'Widgets Unlimited: the stores';
 
 CREATE TABLE operations.option (name text PRIMARY KEY, value jsonb NOT NULL);
 INSERT INTO operations.option
-SELECT * FROM jsonb_each('{"topic_prefix": "", "start_date": "2024-01-01", "seed": 1, "dirt": 0}'
+SELECT * FROM jsonb_each('{"topic_prefix": "", "start_date": "2024-01-01", "seed": 1, "dirt": 0, "change_log": true}'
     || coalesce(nullif(current_setting('widgets_wh.model_options', true), ''), '{}')::jsonb) o
 WHERE o.value <> 'null';
 DO $$
@@ -39,11 +40,11 @@ DECLARE
     unknown text;
 BEGIN
     SELECT string_agg(name, ', ') INTO unknown FROM operations.option
-    WHERE name NOT IN ('bootstrap_servers', 'topic_prefix', 'directory', 'start_date', 'seed', 'dirt');
+    WHERE name NOT IN ('bootstrap_servers', 'topic_prefix', 'directory', 'start_date', 'seed', 'dirt', 'change_log');
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'unknown option of model widgets, role operations: %', unknown USING
             ERRCODE = 'invalid_parameter_value',
-            HINT = 'The options are bootstrap_servers, topic_prefix, directory, start_date, seed, dirt.';
+            HINT = 'The options are bootstrap_servers, topic_prefix, directory, start_date, seed, dirt, change_log.';
     END IF;
 END
 $$;
@@ -68,6 +69,7 @@ CREATE TABLE operations.exposed (
     updated bigint NOT NULL,
     duplicates bigint NOT NULL,
     sent_to text NOT NULL,
+    duration interval NOT NULL,
     PRIMARY KEY (day, entity)
 );
 COMMENT ON TABLE operations.exposed IS 'what each system handed out, by day and entity; duplicates are records handed out twice, on top of the others';
@@ -80,7 +82,7 @@ CREATE TABLE operations.change (
     key bigint NOT NULL,
     record jsonb NOT NULL
 );
-COMMENT ON TABLE operations.change IS 'every record handed out, in order, as it was then (dirt included, duplicates once); kept for days with up to 100,000 changes of an entity';
+COMMENT ON TABLE operations.change IS 'every record handed out, in order, as it was then (dirt included, duplicates once), unless option change_log is false';
 
 -- The inventory system ---------------------------------------------------------------
 
@@ -236,21 +238,22 @@ CREATE TABLE operations.entity (
     system text NOT NULL,
     relation regclass NOT NULL,
     key text NOT NULL,
-    position int NOT NULL UNIQUE
+    position int NOT NULL UNIQUE,
+    parent regclass
 );
-COMMENT ON TABLE operations.entity IS 'the entities of the three systems';
+COMMENT ON TABLE operations.entity IS 'the entities of the three systems; those with a parent can be made for each new row of it';
 INSERT INTO operations.entity VALUES
-    ('supplier', 'inventory', 'inventory.supplier', 'supplier_id', 1),
-    ('product', 'inventory', 'inventory.product', 'product_id', 2),
-    ('customer', 'ecommerce', 'ecommerce.customer', 'customer_id', 3),
-    ('customer_address', 'ecommerce', 'ecommerce.customer_address', 'customer_address_id', 4),
-    ('loyalty_number', 'ecommerce', 'ecommerce.loyalty_number', 'loyalty_number', 5),
-    ('order', 'ecommerce', 'ecommerce.customer_order', 'order_id', 6),
-    ('order_line_item', 'ecommerce', 'ecommerce.order_line_item', 'order_line_item_id', 7),
-    ('store', 'in_store', 'in_store.store', 'store_id', 8),
-    ('store_location', 'in_store', 'in_store.store_location', 'store_location_id', 9),
-    ('store_sales', 'in_store', 'in_store.store_sales', 'store_sales_id', 10),
-    ('inventory', 'inventory', 'inventory.inventory', 'inventory_event_id', 11);
+    ('supplier', 'inventory', 'inventory.supplier', 'supplier_id', 1, NULL),
+    ('product', 'inventory', 'inventory.product', 'product_id', 2, NULL),
+    ('customer', 'ecommerce', 'ecommerce.customer', 'customer_id', 3, NULL),
+    ('customer_address', 'ecommerce', 'ecommerce.customer_address', 'customer_address_id', 4, 'ecommerce.customer'),
+    ('loyalty_number', 'ecommerce', 'ecommerce.loyalty_number', 'loyalty_number', 5, 'ecommerce.customer'),
+    ('order', 'ecommerce', 'ecommerce.customer_order', 'order_id', 6, NULL),
+    ('order_line_item', 'ecommerce', 'ecommerce.order_line_item', 'order_line_item_id', 7, 'ecommerce.customer_order'),
+    ('store', 'in_store', 'in_store.store', 'store_id', 8, NULL),
+    ('store_location', 'in_store', 'in_store.store_location', 'store_location_id', 9, 'in_store.store'),
+    ('store_sales', 'in_store', 'in_store.store_sales', 'store_sales_id', 10, NULL),
+    ('inventory', 'inventory', 'inventory.inventory', 'inventory_event_id', 11, NULL);
 
 -- Declares every generator; dirt is the share of values with each fault of their column.
 CREATE FUNCTION operations.declare_generators(dirt float8) RETURNS void
@@ -493,13 +496,14 @@ AS $$
 DECLARE
     first_key bigint;
     last_key bigint;
-    condition text;
+    chosen text;
     records text;
     columns text;
     inserted bigint;
     changed bigint;
     twice bigint;
     sent_to text;
+    started_at CONSTANT timestamptz := clock_timestamp();
 BEGIN
     SELECT min(b.first_key), max(b.last_key) INTO first_key, last_key FROM wh.generator_batch b
     WHERE b.batch_id = day AND b.relation = e.relation AND b.inserted > 0;
@@ -508,18 +512,20 @@ BEGIN
     IF inserted + changed = 0 THEN
         RETURN;
     END IF;
-    condition := format('(t.%1$I BETWEEN %2$s AND %3$s%4$s)', e.key, coalesce(first_key, 1), coalesce(last_key, 0),
-        CASE WHEN changed > 0 THEN format(' OR t.%I IN (SELECT u.key FROM operations.updated u WHERE u.entity = %L)', e.key, e.entity) ELSE '' END);
     SELECT string_agg(format('t.%I', attname), ', ' ORDER BY attnum) INTO columns
     FROM pg_attribute WHERE attrelid = e.relation AND attnum > 0 AND NOT attisdropped;
+    -- Two arms, each by the primary key's index: the table may be large.
+    chosen := format('(SELECT * FROM %1$s WHERE %2$I BETWEEN %3$s AND %4$s'
+        ' UNION ALL SELECT t.* FROM operations.updated u JOIN %1$s t ON t.%2$I = u.key WHERE u.entity = %5$L AND u.key NOT BETWEEN %3$s AND %4$s) t',
+        e.relation, e.key, coalesce(first_key, 1), coalesce(last_key, 0), e.entity);
     -- As real sources do, some records come twice: the stores' tables cannot.
-    records := format('SELECT %s FROM %s t%s WHERE %s ORDER BY t.%I', columns, e.relation,
+    records := format('SELECT %s FROM %s%s ORDER BY t.%I', columns, chosen,
         CASE WHEN dirt > 0 AND e.system <> 'in_store' THEN
-            format(', LATERAL generate_series(1, 1 + (operations.draw(%s, t.%I) < %s)::int) n', day, e.key, dirt) ELSE '' END,
-        condition, e.key);
-    IF inserted + changed <= 100000 THEN
-        EXECUTE format('INSERT INTO operations.change (day, entity, key, record) SELECT %s, %L, t.%I, to_jsonb(t) FROM %s t WHERE %s ORDER BY t.%3$I',
-            day, e.entity, e.key, e.relation, condition);
+            format(', (VALUES (1), (2)) n(n) WHERE n = 1 OR operations.draw(%s, t.%I) < %s', day, e.key, dirt) ELSE '' END,
+        e.key);
+    IF operations.option('change_log')::boolean THEN
+        EXECUTE format('INSERT INTO operations.change (day, entity, key, record) SELECT %s, %L, t.%I, to_jsonb(t) FROM %s ORDER BY t.%3$I',
+            day, e.entity, e.key, chosen);
     END IF;
 
     IF e.system = 'in_store' THEN
@@ -544,13 +550,13 @@ BEGIN
     IF e.system <> 'in_store' THEN
         twice := twice - inserted - changed;
     END IF;
-    INSERT INTO operations.exposed VALUES (day, e.system, e.entity, inserted, changed, twice, sent_to);
+    INSERT INTO operations.exposed VALUES (day, e.system, e.entity, inserted, changed, twice, sent_to, clock_timestamp() - started_at);
 END
 $$;
 
 -- A number of [0, 1) that depends on a day and a key only.
 CREATE FUNCTION operations.draw(day int, key bigint) RETURNS float8
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE
 RETURN (hashint8extended(key, day) >> 11 & 4503599627370495) / 4503599627370496.0;
 
 -- Simulates the next day: makes its rows in all systems, then hands them out. Returns its number.
@@ -587,6 +593,12 @@ BEGIN
     -- Changes first, so that a day's new rows are not changed on the same day.
     FOR s IN SELECT p.* FROM operations.plan(today.day, today.date, scale, growth) p WHERE p.inserts > 0 OR p.updates > 0 LOOP
         SELECT * INTO e FROM operations.entity WHERE entity = s.entity;
+        -- A small scale may leave a day without parents.
+        IF s.link_parent AND NOT EXISTS (SELECT FROM wh.generator_batch b
+                WHERE b.batch_id = today.day AND b.relation = e.parent AND b.inserted > 0) THEN
+            s.inserts := 0;
+            s.link_parent := false;
+        END IF;
         PERFORM wh.generate(e.relation, s.inserts, s.updates, s.link_parent, today.day, today.seed, workers,
             today.date, today.date + 1);
     END LOOP;
