@@ -11,16 +11,16 @@
 #
 #   SCALE     1 is the full size
 #   DIRT      share of faulty values (0.01)
-#   WORKERS   processes that generate rows (2)
+#   WORKERS   processes that generate rows (1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then exec scripts/with-kafka "bench/$(basename "$0")"; fi
 if [ -z "${WH_TMP:-}" ]; then exec scripts/with-server "bench/$(basename "$0")"; fi
 . bench/common.sh
-scale=${SCALE:-1} dirt=${DIRT:-0.01} workers=${WORKERS:-2} days=90
+scale=${SCALE:-1} dirt=${DIRT:-0.01} workers=${WORKERS:-1} days=90
 operations() { sql -d operations "$@"; }
 free_kb() { df -k --output=avail "$1" | tail -1; }
-need_kb=$(calc "50e6 * $scale" %.0f)
+need_kb=$(calc "25e6 * $scale" %.0f)
 [ "$(free_kb "$WH_TMP")" -gt "$need_kb" ] || { echo "widgets.sh: needs $((need_kb / 1000000)) GB of disk below $WH_TMP" >&2; exit 1; }
 
 # The memory of the server and of Kafka, every second: time, PSS, PSS without shared memory, Kafka's PSS; kB.
@@ -104,7 +104,7 @@ simulate() {
   operations -P null='\N' -F '|' -c "
     WITH made AS (SELECT inserted + updated AS rows, made_at - coalesce(lag(made_at) OVER (PARTITION BY batch_id ORDER BY step), d.simulated_at) AS duration
         FROM wh.generator_batch b JOIN operations.day d ON d.day = b.batch_id WHERE batch_id > $before),
-    part AS (SELECT 1 AS n, 'generate, $workers processes' AS name, rows, duration FROM made
+    part AS (SELECT 1 AS n, 'generate rows' AS name, rows, duration FROM made
         UNION ALL SELECT CASE WHEN system = 'ecommerce' THEN 2 ELSE 3 END, CASE WHEN system = 'ecommerce' THEN 'produce to Kafka' ELSE 'write CSV files' END,
             inserted + updated + duplicates, duration FROM operations.exposed WHERE day > $before AND system <> 'in_store')
     SELECT '$1', sum(rows), $EPOCHREALTIME - $start, $start, $EPOCHREALTIME FROM made

@@ -424,7 +424,7 @@ SELECT wh.create_fact('widgets.sales', $$
     LEFT JOIN widgets_staging.customer_order o ON o.order_id = l.order_id
     LEFT JOIN widgets_staging.product_history p ON p.product_id = l.order_line_item_product_id
         AND coalesce(o.order_execution_time, l.inserted_at) AT TIME ZONE 'UTC' < p.effective_to
-        AND (coalesce(o.order_execution_time, l.inserted_at) AT TIME ZONE 'UTC' >= p.effective_from OR p.updated_at <= p.inserted_at)
+        AND (coalesce(o.order_execution_time, l.inserted_at) AT TIME ZONE 'UTC' >= p.effective_from OR NOT EXISTS (SELECT FROM widgets_staging.product_history e WHERE e.product_id = p.product_id AND e.effective_from < p.effective_from))
     UNION ALL
     SELECT 'store', s.store_sales_id, NULL::int, s.sold_at, s.transaction_date,
         CASE WHEN s.loyalty_number IS NOT NULL THEN coalesce(n.customer_id, - s.loyalty_number) END,
@@ -437,7 +437,7 @@ SELECT wh.create_fact('widgets.sales', $$
     LEFT JOIN widgets_staging.loyalty_number n ON n.loyalty_number = s.loyalty_number
     LEFT JOIN widgets_staging.product_history p ON p.product_id = s.product_id
         AND s.sold_at AT TIME ZONE 'UTC' < p.effective_to
-        AND (s.sold_at AT TIME ZONE 'UTC' >= p.effective_from OR p.updated_at <= p.inserted_at)$$,
+        AND (s.sold_at AT TIME ZONE 'UTC' >= p.effective_from OR NOT EXISTS (SELECT FROM widgets_staging.product_history e WHERE e.product_id = p.product_id AND e.effective_from < p.effective_from))$$,
     grain => '{channel, sale_id}',
     event_time => 'sold_at',
     dimensions => '{"date": {"dimension": "widgets.date", "columns": ["sale_date"]},
