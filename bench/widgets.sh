@@ -2,16 +2,16 @@
 # bench/widgets.sh: the whole company Widgets Unlimited, at its full size, on this machine.
 #
 # 1 million customers, 50,000 products, 10 million order lines and 3 million store sales over 90 days are
-# simulated, handed out as Kafka messages, CSV files and tables, ingested and published at once; then comes
-# day 91. A table says what each stage did, how fast, and how much memory the server had then: the sum of
-# the proportional set sizes (PSS) of all its processes, shared buffers included once; Kafka is beside it.
-# The peer of the publish is plain SQL that computes the same star once, without any history kept.
+# simulated, handed out as Kafka messages, CSV files and tables, ingested and published by one wh.run();
+# then comes day 91. A table says what each stage did, how fast, and how much memory the server had:
+# the sum of the proportional set sizes (PSS) of all its processes, so shared buffers count once.
+# The peer of the publish is plain SQL that makes the fact from the same staged tables and dimensions.
 #
 # Runs under with-kafka and with-server, which it starts itself.
 #
 #   SCALE     1 is the full size
 #   DIRT      share of faulty values (0.01)
-#   WORKERS   processes that generate rows (1)
+#   WORKERS   processes that generate rows (1: a day's rows are few)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then exec scripts/with-kafka "bench/$(basename "$0")"; fi
@@ -67,7 +67,7 @@ SQL
 sql -c "SELECT wh.create_model('widgets', options => jsonb_build_object('bootstrap_servers', '$KAFKA_BOOTSTRAP',
   'directory', '$files', 'operations', jsonb_build_object('host', '$PGHOST', 'port', '$PGPORT', 'dbname', 'operations', 'user', '$PGUSER')))" >/dev/null
 
-echo "Widgets Unlimited at scale $scale, with $dirt of dirt; $(nproc) processors, $(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) of memory," \
+echo "Widgets Unlimited at scale $scale, a share of $dirt of its values faulty; $(nproc) processors, $(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) of memory," \
   "shared_buffers $(sql -c 'SHOW shared_buffers'); load average $(load_average)"
 
 # stages of the table: name, rows, seconds, and the time in which its memory was used.
@@ -116,11 +116,47 @@ warehouse "CALL wh.run(): $days days at once"
 simulate "simulate one more day" 1
 warehouse 'CALL wh.run(): one more day'
 warehouse 'CALL wh.run(): nothing new'
+start=$EPOCHREALTIME
+must_equal 'failures of wh.check()' 0 "$(sql -c 'SELECT count(*) FROM wh.check()')"
+stages <<<"SELECT * FROM wh.check(): no failures|\N|$(calc "$EPOCHREALTIME - $start")|$start|$EPOCHREALTIME"
 
+# What operations sold is what the fact and the error events have.
 kill $watcher
+must_equal 'lines and sales' \
+  "$(operations -c 'SELECT (SELECT count(*) FROM ecommerce.order_line_item) + (SELECT count(*) FROM in_store.store_sales)')" \
+  "$(sql -c "SELECT (SELECT count(*) FROM widgets.sales) + (SELECT count(*) FROM wh.error_event WHERE feed ~ 'order_line_item|store_sales')")"
+must_equal value \
+  "$(operations -c 'SELECT (SELECT sum(order_line_item_total_price) FROM ecommerce.order_line_item) + (SELECT sum(total_price) FROM in_store.store_sales)')" \
+  "$(sql -c "SELECT sum(total) FROM widgets.sales")"
+
+# The peer: what a script of plain SQL would run every day (without jit, which takes longer here).
+peer() {
+  sql -c 'SET jit = off' -c "
+    CREATE TABLE peer_sales AS
+    SELECT q.*, coalesce(d.date_key, -1) AS date_key, coalesce(c.customer_key, -1) AS customer_key, coalesce(p.product_key, -1) AS product_key, coalesce(s.store_key, -1) AS store_key
+    FROM (SELECT *, sold_at AT TIME ZONE 'UTC' AS at FROM widgets.sales_definition) q
+    LEFT JOIN widgets.date d ON d.date = q.sale_date
+    LEFT JOIN widgets.customer c ON c.customer_id = q.customer_id AND q.at >= c.effective_from AND q.at < c.effective_to
+    LEFT JOIN widgets.product p ON p.product_id = q.product_id AND q.at >= p.effective_from AND q.at < p.effective_to
+    LEFT JOIN widgets.store s ON s.store_id = q.store_id AND q.at >= s.effective_from AND q.at < s.effective_to" \
+    -c 'CREATE UNIQUE INDEX ON peer_sales (channel, sale_id)'
+}
+peer=$(seconds peer)
+must_equal 'rows and value' "$(sql -c 'SELECT count(*), sum(total), sum(cost) FROM peer_sales')" "$(sql -c 'SELECT count(*), sum(total), sum(cost) FROM widgets.sales')"
+
 psql -X -q -d postgres -c "COPY memory FROM STDIN (DELIMITER ' ')" <"$WH_TMP/memory"
-psql -X -q -d postgres -P footer=off -P null='' -P border=0 <<'SQL'
-SELECT name AS stage, to_char(rows, '999,999,999') AS rows, to_char(seconds, '9,990.0') AS seconds, to_char(rows / nullif(seconds, 0), '9,999,999') AS "rows/s",
-    to_char(max(pss) / 1024, '99,999') AS "PSS, MiB", to_char(max(private) / 1024, '99,999') AS "without shared", to_char(max(kafka) / 1024, '9,999') AS "Kafka, MiB"
-FROM stage LEFT JOIN memory ON at BETWEEN from_time AND to_time GROUP BY n, name, rows, seconds ORDER BY n;
+psql -X -qAt -d postgres -v peer="$peer" <<'SQL'
+\set line '%-41s %12s %9s %11s %10s %10s'
+SELECT format(:'line', 'stage', 'rows', 'seconds', 'rows/s', 'peak MiB', 'unshared');
+SELECT format(:'line', repeat('-', 41), repeat('-', 12), repeat('-', 9), repeat('-', 11), repeat('-', 10), repeat('-', 10));
+SELECT format(:'line', name, to_char(rows, '999,999,999'), to_char(seconds, '9,990.0'), to_char(rows / nullif(seconds, 0), '99,999,999'),
+    to_char(max(pss) / 1024, '99,999'), to_char(max(private) / 1024, '99,999'))
+FROM stage LEFT JOIN memory ON at BETWEEN from_time - 1 AND to_time + 1 GROUP BY n, name, rows, seconds ORDER BY n;
+SELECT E'\nfact, plain SQL that makes all of it and its index: ' || :'peer' || ' s';
+SELECT format('  publish widgets.sales takes %s times as long %s', round((seconds / :'peer')::numeric, 2), CASE row_number() OVER (ORDER BY n) WHEN 1 THEN 'for 90 days' ELSE 'for one more day' END)
+FROM stage WHERE name = '  publish widgets.sales' ORDER BY n;
+SELECT format('memory of the server at most %s MiB (shared buffers included), of which not shared %s MiB; Kafka''s Java machine besides: %s MiB', to_char(max(pss) / 1024, 'FM99,999'), to_char(max(private) / 1024, 'FM99,999'), to_char(max(kafka) / 1024, 'FM99,999')) FROM memory;
+SELECT format('disk: warehouse %s, operations %s', pg_size_pretty(pg_database_size('wh')), pg_size_pretty(pg_database_size('operations')));
 SQL
+echo "      Kafka $(du -sh "$KAFKA_DIR" | cut -f 1), CSV files $(du -sh "$files" | cut -f 1)"
+echo "pages swapped meanwhile by this machine: $(($(swapped) - swap)); load average $(load_average)"
