@@ -85,7 +85,7 @@ wh_batch_purge_due(void)
 		(last_purge != 0 && !TimestampDifferenceExceeds(last_purge, now, PURGE_EVERY_MS)))
 		return false;
 	last_purge = now;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PURGE_LOCK_CLASS, 0, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PURGE_LOCK_CLASS, 0, WH_LOCK_FIELD);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 

@@ -100,7 +100,7 @@ wh_feed_lock(int64 feed_id, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, WH_LOCK_FIELD);
 	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 	{
 		WhFeed	   *feed = wh_feed_get(feed_id, true);
@@ -119,7 +119,7 @@ wh_feed_try_lock(int64 feed_id)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, WH_LOCK_FIELD);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 

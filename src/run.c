@@ -66,7 +66,7 @@ wh_lock_publish(bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PUBLISH_LOCK_CLASS, 0, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PUBLISH_LOCK_CLASS, 0, WH_LOCK_FIELD);
 	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),

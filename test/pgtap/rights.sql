@@ -30,6 +30,17 @@ CALL wh.run(full_refresh => true);
 RESET search_path;
 SELECT is_empty('SELECT * FROM own.caught', 'a search path cannot bring functions into the reading of catalogs');
 
+-- nobody holds the engine's locks from SQL
+SELECT pg_advisory_lock(2003304449, feed_id::int) FROM wh.feed \g /dev/null
+SELECT pg_advisory_lock(2003304450, 0) \g /dev/null
+\setenv PGDATABASE :DBNAME
+RESET ROLE;
+INSERT INTO own.thing VALUES (1, 'locked', '2024-02-02');
+\! psql -Xqc "CALL wh.run(wait => false)" 2>&1
+SELECT is((SELECT count(*) FROM own.thing_dim WHERE label = 'locked'), 1::bigint, 'nobody holds the engine''s locks from SQL');
+SELECT pg_advisory_unlock_all() \g /dev/null
+SET ROLE t_op;
+
 -- a plan shows rows to who may read them, and fails without breaking the session
 INSERT INTO own.thing VALUES (1, 'z', '2024-03-01');
 SELECT ok((SELECT bool_and(samples_written IS NOT NULL) FROM wh.plan(samples => 1)), 'the owner sees samples');
