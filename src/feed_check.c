@@ -191,6 +191,11 @@ wh_feed_check_watermark(const WhFeed *feed, Relation source, Datum overlap)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("watermark_overlap must not be negative")));
+	if (span->month > 1200 || span->day > 36600 || span->time > 36600 * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("watermark_overlap must not be longer than 100 years"),
+				 errhint("Without a watermark each run reads the whole table.")));
 	if (feed->watermark == NULL)
 		return;
 	if (wh_feed_source_kind(source) != WH_SOURCE_RELATION)

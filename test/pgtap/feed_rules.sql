@@ -263,6 +263,22 @@ DROP ROLE wh_test_other;
 
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
 
+-- no watermark hides rows: none, NaN, infinity, and dates that are yet to come
+CREATE TABLE public.marked (id int, at timestamptz, t timestamptz, d date, n numeric, f float8, l timestamp);
+SELECT wh.create_feed('marked_' || c, 'public.marked', 'upsert', '{id}', sequence_by => 'at', watermark => c, time_zone => 'America/Los_Angeles') FROM unnest(ARRAY['t', 'd', 'n', 'f', 'l']) c \g /dev/null
+INSERT INTO public.marked VALUES (1, '2024-01-01', '2024-01-01', '2024-01-01', 1, 1, '2024-01-01'),
+    (2, '2024-01-01', '2999-01-01', '2999-01-01', 'NaN', 'NaN', '2999-01-01'), (3, '2024-01-01', 'infinity', 'infinity', 'Infinity', 'Infinity', 'infinity');
+SELECT wh.ingest('marked_' || c) FROM unnest(ARRAY['t', 'd', 'n', 'f', 'l']) c \g /dev/null
+INSERT INTO public.marked VALUES (4, '2024-01-01', NULL, NULL, NULL, NULL, NULL), (5, '2024-01-01', now(), now(), 5, 5, now() AT TIME ZONE 'America/Los_Angeles');
+SELECT wh.ingest('marked_' || c) FROM unnest(ARRAY['t', 'd', 'n', 'f', 'l']) c \g /dev/null
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_t), '1,2,3,4,5', 'by a timestamp');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_d), '1,2,3,4,5', 'by a date');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_n), '1,2,3,4,5', 'by a numeric');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_f), '1,2,3,4,5', 'by a float');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_l), '1,2,3,4,5', 'by a timestamp of a time zone');
+SELECT throws_ok($$SELECT wh.create_feed('marked_x', 'public.marked', 'upsert', '{id}', sequence_by => 'at', watermark => 't', watermark_overlap => '1000 years')$$,
+    '22023', NULL, 'an overlap that ends before there were dates');
+
 -- a key that no index takes is its record's error, not the feed's
 CREATE TABLE public.long_key (k text, at timestamptz);
 INSERT INTO public.long_key SELECT (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, n) i), '2024-01-01' FROM (VALUES (2), (80), (82), (1000)) v(n);
