@@ -58,6 +58,7 @@ SELECT is((SELECT count(*) FROM staging.click), 99120::bigint, 'which are staged
 SELECT set_eq('SELECT DISTINCT kind FROM sent JOIN staging.click USING (id)', ARRAY['good', 'missing field', '5 MB'], 'those and no others');
 SELECT is_empty($$SELECT id FROM staging.click c JOIN sent s USING (id) WHERE c.note IS DISTINCT FROM convert_from(s.payload, 'UTF8')::jsonb ->> 'note' OR c.tags IS DISTINCT FROM (convert_from(s.payload, 'UTF8')::jsonb -> 'tags')
   OR c.effective_from <> s.at OR c.part <> s.part$$, 'with their values, times and partitions');
+SELECT is_empty('SELECT key FROM wire w JOIN staging.click c ON c.id = w.key::int WHERE w.off <> c.off', 'and offsets');
 SELECT is_empty('SELECT c.id FROM staging.click c JOIN wh.source_unit u ON u.unit_no = c.source_position >> 40 WHERE c.source_position & ((1::bigint << 40) - 1) <> off OR u.name <> ''poison/'' || part', 'at their positions');
 SELECT results_eq('SELECT error_event_id, raw_record, message FROM wh.error_event ORDER BY 1', $$SELECT error_event_id, raw_record, message FROM seen WHERE kind NOT IN ('5 MB', 'missing field') ORDER BY 1$$,
   'the other events are as they were');

@@ -40,6 +40,7 @@ SELECT wh.drop_screen('secret', 'low') \gset x
 SELECT cmp_ok(wh.retry_error_events('secret'), '>', 20::bigint, 'a screen less: some pass');
 SELECT set_eq($$SELECT convert_from(raw_record, 'UTF8')::json ->> 'w' FROM wh.error_event WHERE feed = 'staging.secret' AND raw_form = 'row'$$, ARRAY['no number', NULL], 'not those of another fault, whose text is kept');
 ALTER FOREIGN TABLE secret DROP COLUMN w;
+SELECT throws_ok($$SELECT wh.retry_error_events('secret')$$, '42703', NULL, 'a column less is confirmed first');
 SELECT wh.alter_feed('secret') \gset x
 SELECT cmp_ok(wh.retry_error_events('secret'), '>', 20::bigint, 'a column less: others pass');
 SELECT results_eq('SELECT (to_jsonb(h) - ''batch_id'' - ''source_position'' - ''w'')::text FROM staging.secret_history h ORDER BY 1', 'SELECT (to_jsonb(h) - ''batch_id'' - ''source_position'')::text FROM staging.secret_right_history h ORDER BY 1', 'staged as if nothing had been wrong');

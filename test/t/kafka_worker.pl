@@ -146,6 +146,26 @@ for (1 .. 3)
 	is($node->safe_psql('wh', "SELECT min(id) FROM staging.start_$_"), '11', 'has only what came since');
 }
 
+# a wrong password and a wrong certificate are states, and end when they are corrected
+tool('topic', $_, 1) for qw(locked sealed);
+produce($_, [ 1 .. 10 ]) for qw(locked sealed);
+$node->safe_psql('wh', qq{
+CREATE SERVER locked FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SASL}', security_protocol 'sasl_plaintext', sasl_mechanism 'SCRAM-SHA-256');
+CREATE USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (username 'wh', password 'hush-hush');
+CREATE FOREIGN TABLE locked (id int) SERVER locked OPTIONS (topic 'locked');
+SELECT wh.create_feed('locked', 'locked', 'append');
+CREATE SERVER sealed FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SSL}', security_protocol 'ssl', ssl_ca_location '$ENV{KAFKA_DIR}/other-ca.pem');
+CREATE FOREIGN TABLE sealed (id int) SERVER sealed OPTIONS (topic 'sealed');
+SELECT wh.create_feed('sealed', 'sealed', 'append');
+});
+becomes('locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND last_error NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
+becomes('sealed', q{state = 'retrying' AND last_error LIKE '%certificate%'}, 'a wrong certificate is a state');
+$node->safe_psql('wh', qq{
+ALTER USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (SET password 'wh-secret');
+ALTER SERVER sealed OPTIONS (SET ssl_ca_location '$ENV{KAFKA_DIR}/ca.pem');
+});
+staged($_, 10, "feed $_ is loaded once that is corrected") for qw(locked sealed);
+
 broker('kill');
 ok($node->poll_query_until('wh', q{SELECT bool_and(state IN ('disconnected', 'retrying')) FROM wh.status WHERE kind = 'feed'}), 'a broker that is down is a state');
 broker('start');
