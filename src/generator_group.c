@@ -197,18 +197,22 @@ typedef struct SortItem
 	int64		row;
 } SortItem;
 
-static int
-compare_items(const void *a, const void *b)
+static inline int
+compare_items(const SortItem *a, const SortItem *b)
 {
-	const SortItem *x = a;
-	const SortItem *y = b;
-
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	if (x->tie != y->tie)
-		return x->tie < y->tie ? -1 : 1;
+	if (a->hash != b->hash)
+		return a->hash < b->hash ? -1 : 1;
+	if (a->tie != b->tie)
+		return a->tie < b->tie ? -1 : 1;
 	return 0;
 }
+
+#define ST_SORT sort_items
+#define ST_ELEMENT_TYPE SortItem
+#define ST_COMPARE(a, b) compare_items(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * Return the group's rows in the order of their hash, or linked parents in the
@@ -234,7 +238,7 @@ sort_group(GroupReceiver *receiver, int64 *count)
 		items[i].tie = receiver->tie[i];
 		items[i].row = i;
 	}
-	qsort(items, group->nrows, sizeof(SortItem), compare_items);
+	sort_items(items, group->nrows);
 	for (int64 i = 0; i < group->nrows; i++)
 		if (i == 0 || !group->is_linked || items[i].hash != items[i - 1].hash)
 			items[kept++] = items[i];
