@@ -9,7 +9,8 @@
 #               INSERT ... SELECT ... FROM orders, generate_series(1, 5), with random()
 #   copy        INSERT ... SELECT of the generated rows from an existing table
 #
-# Three rounds, the fastest of each counts; prints times and ratios. Run it on an idle machine:
+# Three rounds, the fastest of each counts; prints times, ratios, and for one process the seconds of
+# its processor, which a busy machine distorts less. Run it on an idle machine:
 #
 #   scripts/with-server bench/generate.sh
 set -euo pipefail
@@ -18,15 +19,24 @@ rounds=${ROUNDS:-3}
 orders=$((rows / 5))
 sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 export PGOPTIONS='-c client_min_messages=warning'
-seconds() { # seconds STATEMENT: run it, print its time
-  local start end
-  start=$(date +%s.%N)
-  sql -o /dev/null -c "$1"
-  end=$(date +%s.%N)
-  awk "BEGIN {printf \"%.3f\", $end - $start}"
+ticks=$(getconf CLK_TCK)
+seconds() { # seconds STATEMENT: run it, print its time and the backend's processor time
+  WH_STATEMENT=$1 WH_TICKS=$ticks psql -X -q -A -t -v ON_ERROR_STOP=1 <<'SQL'
+\getenv statement WH_STATEMENT
+SELECT pg_backend_pid() AS pid \gset
+\setenv WH_PID :pid
+\set start `awk '{printf "%s ", $14 + $15}' /proc/$WH_PID/stat 2>/dev/null || printf '0 '; date +%s.%N`
+:statement \g /dev/null
+\set end `awk '{printf "%s ", $14 + $15}' /proc/$WH_PID/stat 2>/dev/null || printf '0 '; date +%s.%N`
+\setenv WH_START :start
+\setenv WH_END :end
+\! echo "$WH_START $WH_END" | awk "{printf \"%.3f %.2f\", \$4 - \$2, (\$3 - \$1) / $WH_TICKS}"
+SQL
 }
-least() { if [ -z "$1" ] || awk "BEGIN {exit !($2 < $1)}"; then echo "$2"; else echo "$1"; fi; }
-ratio() { awk "BEGIN {printf \"%.2f\", $1 / $2}"; }
+# least A B: each of the two numbers, the smaller of both.
+least() { echo "${1:-$2} $2" | awk '{printf "%s %s", ($1 < $3 ? $1 : $3), ($2 < $4 ? $2 : $4)}'; }
+ratio() { echo "$1 $2" | awk '{printf "%.2f", $1 / $3}'; }
+cpu_ratio() { echo "$1 $2" | awk '{printf "%.2f", $2 / $4}'; }
 
 sql <<SQL
 DROP SCHEMA IF EXISTS bench_generate CASCADE;
@@ -98,9 +108,9 @@ done
 
 cat <<TEXT
 rows                               $rows
-wh.generate, one process           $one s
-wh.generate, two processes         $two s   ($(ratio "$one" "$two") times as fast as one)
-INSERT ... SELECT with random()    $plain s   (wh.generate by one: $(ratio "$plain" "$one") times as fast; by two: $(ratio "$plain" "$two"))
-INSERT ... SELECT of the same rows $copy s   (wh.generate by one takes $(ratio "$one" "$copy") times as long; by two: $(ratio "$two" "$copy"))
+wh.generate, one process           ${one% *} s   (processor ${one#* } s)
+wh.generate, two processes         ${two% *} s   ($(ratio "$one" "$two") times as fast as one)
+INSERT ... SELECT with random()    ${plain% *} s   (processor ${plain#* } s; wh.generate by one: $(ratio "$plain" "$one") times as fast, by two: $(ratio "$plain" "$two"); by processor time: $(cpu_ratio "$plain" "$one"))
+INSERT ... SELECT of the same rows ${copy% *} s   (processor ${copy#* } s; wh.generate by one takes $(ratio "$one" "$copy") times as long, by two: $(ratio "$two" "$copy"))
 TEXT
 sql -c 'DROP SCHEMA bench_generate CASCADE'

@@ -111,7 +111,7 @@ struct WhColumn
 };
 
 /* New rows for which the row of a reference is chosen together. */
-#define WH_GROUP_AHEAD 32
+#define WH_GROUP_AHEAD WH_ZIPF_ROWS
 
 /* What one choice decides for several columns. */
 typedef enum WhGroupKind

@@ -35,59 +35,74 @@ find_relation(WhGenerator *generator, const WhSpec *spec, char *name)
 	return oid;
 }
 
-#ifdef __GNUC__
-#define prefetch(address) __builtin_prefetch(address)
-#else
-#define prefetch(address) ((void) (address))
-#endif
-
-/* Draw a row of the group. */
-static inline int64
-draw(const WhGroup *group, uint64 variation, int64 row)
-{
-	WhRandom	random = wh_random_start(group->stream ^ variation, row);
-
-	if (group->popularity > 0)
-		return wh_random_zipf(&group->zipf, &random) - 1;
-	return (int64) wh_random_below(&random, group->nrows);
-}
-
 /*
  * Choose for the next rows together, and fetch what is chosen: a processor
  * waits for the memory of several at a time.
  */
 static void
-draw_ahead(WhGroup *group, int64 row)
+choose_ahead(const WhGenerator *generator, WhGroup *group, int64 row)
 {
+	int64	   *ahead = group->ahead;
+
 	group->ahead_from = row;
-	for (int i = 0; i < WH_GROUP_AHEAD; i++)
+	if (group->is_linked)
 	{
-		group->ahead[i] = draw(group, 0, row + i);
-		prefetch(&group->values[group->ahead[i] * group->ncolumns]);
+		int64		per_parent = generator->request.per_parent;
+		int64		parent = (row - generator->request.first_row) / per_parent;
+		int64		left = per_parent - (row - generator->request.first_row) % per_parent;
+
+		for (int i = 0; i < WH_GROUP_AHEAD; i++)
+		{
+			if (left-- == 0)
+			{
+				parent++;
+				left = per_parent - 1;
+			}
+			ahead[i] = parent;
+		}
+		return;
 	}
+	if (group->popularity > 0)
+	{
+		wh_random_zipf_rows(&group->zipf, group->stream, row, WH_GROUP_AHEAD, ahead);
+		for (int i = 0; i < WH_GROUP_AHEAD; i++)
+			ahead[i]--;
+	}
+	else
+		for (int i = 0; i < WH_GROUP_AHEAD; i++)
+		{
+			WhRandom	random = wh_random_start(group->stream, row + i);
+
+			ahead[i] = (int64) wh_random_below(&random, group->nrows);
+		}
+	for (int i = 0; i < WH_GROUP_AHEAD; i++)
+		wh_prefetch(&group->values[ahead[i] * group->ncolumns]);
 }
 
 /* Choose the row of the group for the generator's current row. */
 static int64
-choose(WhGenerator *generator, WhGroup *group)
+choose(const WhGenerator *generator, WhGroup *group)
 {
 	int64		row = generator->row;
 
-	if (generator->variation != 0)
+	if (generator->variation == 0)
 	{
-		if (group->chosen_for != row || group->chosen_variation != generator->variation)
-		{
-			group->chosen_for = row;
-			group->chosen_variation = generator->variation;
-			group->chosen = draw(group, generator->variation, row);
-		}
-		return group->chosen;
+		if (row < group->ahead_from || row >= group->ahead_from + WH_GROUP_AHEAD)
+			choose_ahead(generator, group, row);
+		return group->ahead[row - group->ahead_from];
 	}
-	if (group->is_linked)
-		return (row - generator->request.first_row) / generator->request.per_parent;
-	if (row < group->ahead_from || row >= group->ahead_from + WH_GROUP_AHEAD)
-		draw_ahead(group, row);
-	return group->ahead[row - group->ahead_from];
+	if (group->chosen_for != row || group->chosen_variation != generator->variation)
+	{
+		WhRandom	random = wh_random_start(group->stream ^ generator->variation, row);
+
+		group->chosen_for = row;
+		group->chosen_variation = generator->variation;
+		if (group->popularity > 0)
+			group->chosen = wh_random_zipf(&group->zipf, &random) - 1;
+		else
+			group->chosen = (int64) wh_random_below(&random, group->nrows);
+	}
+	return group->chosen;
 }
 
 static void
