@@ -248,6 +248,8 @@ RESET client_min_messages;
 
 -- DROP of what the engine owns
 SELECT throws_ok('DROP TABLE mart.customer', '2BP01', NULL, 'DROP TABLE of a dimension in use');
+SELECT throws_ok('CREATE OR REPLACE VIEW mart.customer_definition AS ' || pg_get_viewdef('mart.customer_definition'::regclass), '55000', NULL,
+    'a definition is not replaced by hand');
 SELECT throws_ok('DROP VIEW mart.sale_definition', '2BP01', NULL, 'DROP VIEW of a definition');
 SELECT throws_ok('DROP TABLE staging.customer_history CASCADE', '2BP01', NULL, 'DROP TABLE of a staged history');
 SELECT wh.create_feed('gone.thing', 'src.customer', 'upsert', key => '{customer_id}', sequence_by => 'updated_at') \g /dev/null
