@@ -20,6 +20,7 @@
 
 #include "generator_group.h"
 #include "generator_update.h"
+#include "object_name.h"
 
 /* A statement that changes a column, with those of its group. */
 typedef struct Change
@@ -257,7 +258,7 @@ draw_keys(WhGenerator *generator, const char *relation, const char *key, int64 u
 		for (int64 i = 0; i < missing; i++)
 			appendStringInfo(&sql, "%s" INT64_FORMAT, i ? "," : "",
 							 low + (int64) wh_random_below(random, numbers) * generator->key_step);
-		appendStringInfo(&sql, "}'::%s[])", format_type_be_qualified(generator->key->type));
+		appendStringInfo(&sql, "}'::%s[])", wh_type_name(generator->key->type));
 		found = read_numbers(sql.data, &nfound);
 		pfree(sql.data);
 		memcpy(keys + count, found, sizeof(int64) * nfound);

@@ -127,7 +127,7 @@ static char *
 lower_bound(WhIngest *ing, Oid type)
 {
 	WhFeed	   *feed = ing->feed;
-	const char *type_name = format_type_be_qualified(type);
+	const char *type_name = wh_type_name(type);
 	const char *value = feed->watermark_value;
 	WhRow		row;
 

@@ -157,7 +157,9 @@ BEGIN
             SELECT string_agg(format(CASE WHEN k.atttypid = 'date'::regtype AND c.atttypid = 'timestamptz'::regtype
                                           THEN 'd.%1$I = (f.%2$I AT TIME ZONE %3$L)::date'
                                           WHEN k.atttypid = 'date'::regtype THEN 'd.%1$I = f.%2$I::date'
-                                          ELSE 'd.%1$I = f.%2$I' END, u.n, u.c, o.time_zone), ' AND ' ORDER BY u.i),
+                                          WHEN k.atttypid = c.atttypid THEN 'd.%1$I = f.%2$I'
+                                          ELSE 'd.%1$I = f.%2$I::%4$s' END,
+                                     u.n, u.c, o.time_zone, format_type(k.atttypid, -1)), ' AND ' ORDER BY u.i),
                    string_agg(format('f.%I IS NULL', u.c), ' AND '),
                    string_agg(format('f.%I IS NULL%s%s', u.c,
                                      CASE WHEN k.atttypid = 'date'::regtype THEN format(' OR NOT isfinite(f.%I)', u.c) END,
