@@ -177,8 +177,9 @@ find_highest(Loader *loader)
 	TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_CMP_PROC_FINFO);
 	IndexScanDesc last;
 
-	if (OidIsValid(att->attcollation) || loader->index->rd_opcintype[0] != type->type_id ||
-		loader->index->rd_indoption[0] != 0)
+	if (OidIsValid(att->attcollation) || loader->index->rd_indoption[0] != 0 ||
+		loader->index->rd_opfamily[0] != type->btree_opf ||
+		loader->index->rd_opcintype[0] != type->type_id)
 		return;
 	last = wh_index_beginscan(loader->rel, loader->index, GetActiveSnapshot(), 0);
 	index_rescan(last, NULL, 0, NULL, 0);

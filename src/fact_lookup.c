@@ -277,9 +277,12 @@ load_all(WhLookup *lookup, double versions)
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 
-	/* growing the table step by step costs as much as filling it */
+	/*
+	 * Growing the table step by step costs as much as filling it; one too large
+	 * is slow to search. Take members to have two versions.
+	 */
 	members_destroy(lookup->members);
-	lookup->members = members_create(lookup->context, (uint32) Min(Max(versions, 1024), 1e9), lookup);
+	lookup->members = members_create(lookup->context, (uint32) Min(Max(versions / 2, 1024), 1e9), lookup);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		add_slot(lookup, slot);
 	ExecDropSingleTupleTableSlot(slot);

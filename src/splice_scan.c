@@ -120,6 +120,7 @@ find_highest(WhStagedScan *scan)
 	IndexScanDesc last;
 
 	if (OidIsValid(att->attcollation) || scan->index->rd_indoption[0] != 0 ||
+		scan->index->rd_opfamily[0] != ing->key_type[0]->btree_opf ||
 		scan->index->rd_opcintype[0] != ing->key_type[0]->type_id)
 		return;
 	last = wh_index_beginscan(scan->table, scan->index, GetActiveSnapshot(), 0);
