@@ -134,12 +134,13 @@ choose_places(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions, WhK
 }
 
 /*
- * Refuse to go on in a topic that was made anew and has grown past the stored
- * offset since: the last message read is not there, but another one is.  Where
- * nothing new is to be read, it is not looked at, unless the source stays open.
+ * Give the marks of the last messages read, to be looked at again: a topic that
+ * was made anew and has grown past the stored offset since has others there.
+ * Where nothing new is to be read, there is no need, unless the source stays
+ * open.
  */
-static void
-check_marks(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions)
+static WhKafkaMark *
+stored_marks(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions)
 {
 	WhKafkaMark *marks = palloc(sizeof(WhKafkaMark) * Max(topic->count, 1));
 
@@ -151,20 +152,7 @@ check_marks(WhIngest *ing, TopicRead *topic, WhKafkaPartition *partitions)
 		if (marks[i].offset < partitions[i].low || (ing->stream == NULL && unit->size >= partitions[i].end))
 			marks[i].offset = -1;
 	}
-	if (!wh_kafka_source_check(topic->source, marks, topic->count))
-		return;
-	for (int i = 0; i < topic->count; i++)
-	{
-		if (marks[i].differs)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("topic \"%s\", partition %d: the message at offset %lld is another one than feed \"%s\" has read there",
-							wh_kafka_source_topic(topic->source), marks[i].partition, (long long) marks[i].offset,
-							ing->feed->name),
-					 errdetail("The topic was deleted and made again, or the broker has lost messages and given their offsets to others."),
-					 errhint("To read the topic from its start, as its next generation, use wh.seek_feed(%s, 'earliest').",
-							 quote_literal_cstr(ing->feed->name))));
-	}
+	return marks;
 }
 
 /* Ask for the partitions, and start reading at the stored offsets. */
@@ -178,8 +166,7 @@ start_reading(WhIngest *ing, TopicRead *topic)
 	topic->reads = palloc0(sizeof(PartitionRead) * Max(topic->count, 1));
 	places = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
 	choose_places(ing, topic, partitions, places);
-	check_marks(ing, topic, partitions);
-	wh_kafka_source_start(topic->source, places, topic->count);
+	wh_kafka_source_resume(topic->source, places, stored_marks(ing, topic, partitions), topic->count);
 	return places;
 }
 

@@ -30,6 +30,7 @@ struct WhKafkaSource
 	WhKafkaDecoder *decoder;
 	MemoryContext context;
 	WhKafkaPlace *places;		/* next offsets */
+	WhKafkaMark *marks;			/* of the messages before them, by place, to be checked once; or NULL */
 	int			nplaces;
 	WhKafkaSourceRow row;
 };
@@ -234,12 +235,58 @@ wh_kafka_source_check(WhKafkaSource *source, WhKafkaMark *marks, int nmarks)
 void
 wh_kafka_source_start(WhKafkaSource *source, const WhKafkaPlace *places, int nplaces)
 {
+	wh_kafka_source_resume(source, places, NULL, nplaces);
+}
+
+/*
+ * The same, with the marks, one by place, of the messages before them: those
+ * are read first, and wh_kafka_source_next refuses to go on when another message
+ * is in the place of one.
+ */
+void
+wh_kafka_source_resume(WhKafkaSource *source, const WhKafkaPlace *places, const WhKafkaMark *marks, int nplaces)
+{
+	WhKafkaPlace *from = palloc(sizeof(WhKafkaPlace) * Max(nplaces, 1));
+
 	if (source->places)
 		pfree(source->places);
+	if (source->marks)
+		pfree(source->marks);
 	source->places = MemoryContextAlloc(source->context, sizeof(WhKafkaPlace) * Max(nplaces, 1));
+	source->marks = MemoryContextAlloc(source->context, sizeof(WhKafkaMark) * Max(nplaces, 1));
 	memcpy(source->places, places, sizeof(WhKafkaPlace) * nplaces);
+	memcpy(from, places, sizeof(WhKafkaPlace) * nplaces);
 	source->nplaces = nplaces;
-	wh_kafka_consumer_assign(source->consumer, places, nplaces);
+	for (int i = 0; i < nplaces; i++)
+	{
+		source->marks[i].offset = -1;
+		if (marks == NULL || marks[i].offset < 0 || marks[i].offset >= places[i].offset)
+			continue;
+		source->marks[i] = marks[i];
+		from[i].offset = marks[i].offset;
+	}
+	wh_kafka_consumer_assign(source->consumer, from, nplaces);
+	pfree(from);
+}
+
+/* Refuse to go on when a message is another one than the mark of its place says. */
+static void
+check_mark(WhKafkaSource *source, WhKafkaMark *mark, const WhKafkaMessage *message)
+{
+	WhKafkaMark expected = *mark;
+
+	mark->offset = -1;
+	if (message->offset != expected.offset)
+		return;
+	wh_kafka_mark_set(mark, message);
+	mark->offset = -1;
+	if (mark->timestamp != expected.timestamp || mark->crc != expected.crc)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("topic \"%s\", partition %d: the message at offset %lld is another one than was read there",
+						source->table->topic, message->partition, (long long) message->offset),
+				 errdetail("The topic was deleted and made again, or the broker has lost messages and given their offsets to others."),
+				 errhint("To read the topic from its start, as its next generation, use wh.seek_feed(<feed>, 'earliest').")));
 }
 
 /* Find the place of a partition; NULL = it is not read. */
@@ -283,6 +330,8 @@ wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **r
 		switch (event)
 		{
 			case WH_KAFKA_MESSAGE:
+				if (unlikely(source->marks[place - source->places].offset >= 0))
+					check_mark(source, &source->marks[place - source->places], message);
 				/* librdkafka may hand out what precedes the place in its batch */
 				if (message->offset < place->offset)
 					continue;

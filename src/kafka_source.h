@@ -9,7 +9,7 @@
  *		for each of them choose the next offset to read: the stored one, when
  *			wh_kafka_continuity says it can be; else by where the feed starts
  *			(wh_kafka_source_find)
- *		wh_kafka_source_start(source, places, n);
+ *		wh_kafka_source_resume(source, places, marks, n);
  *		while the batch has room
  *			wh_kafka_source_next(source, timeout_ms, &row): a row, an end, nothing
  *		wh_kafka_source_places(source, &places): the next offset of each partition,
@@ -23,7 +23,7 @@
  * A topic that was deleted and made again cannot be told by an identity, which
  * librdkafka 2.0 does not show.  It is told by an end before the stored offset,
  * or, when it has grown past that, by the last message read, whose mark is kept:
- * wh_kafka_source_check reads it again.
+ * it is read again when reading starts, or by wh_kafka_source_check.
  */
 #ifndef WH_KAFKA_SOURCE_H
 #define WH_KAFKA_SOURCE_H
@@ -82,6 +82,8 @@ extern bytea *wh_kafka_mark_pack(const WhKafkaMark *mark);
 extern void wh_kafka_mark_unpack(WhKafkaMark *mark, int32 partition, const bytea *packed);
 extern bool wh_kafka_source_check(WhKafkaSource *source, WhKafkaMark *marks, int nmarks);
 extern void wh_kafka_source_start(WhKafkaSource *source, const WhKafkaPlace *places, int nplaces);
+extern void wh_kafka_source_resume(WhKafkaSource *source, const WhKafkaPlace *places,
+								   const WhKafkaMark *marks, int nplaces);
 extern WhKafkaEvent wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **row);
 extern bool wh_kafka_source_ready(WhKafkaSource *source);
 extern bool wh_kafka_source_caught_up(WhKafkaSource *source);

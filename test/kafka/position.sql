@@ -4,7 +4,7 @@ SELECT no_plan();
 CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers :'bootstrap');
 CREATE FOREIGN TABLE src (id int, name text, part int OPTIONS (metadata 'partition'), at timestamptz OPTIONS (metadata 'timestamp'))
   SERVER shop OPTIONS (topic 'position', format 'json');
-\! $KAFKA_CTL topic position 2
+\! $KAFKA_CTL topic position 2 retention.ms=-1
 INSERT INTO src SELECT i, 'row', i % 2, '2024-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(0, 99) i;
 SELECT wh.create_feed('events', 'src', 'append') \gset
 SELECT wh.create_feed('keyed', 'src', 'upsert', '{id}') \gset

@@ -128,7 +128,7 @@ tool('delete-topic', 'anew');
 tool('topic', 'anew', 1);
 produce('anew', [ 101 .. 150 ]);
 $node->safe_psql('wh', q{SELECT wh.resume_feed('anew')});
-becomes('anew', q{state = 'retrying' AND last_error LIKE '%another one than feed%'}, 'another topic of its name stops it');
+becomes('anew', q{state = 'retrying' AND last_error LIKE '%another one than was read%'}, 'another topic of its name stops it');
 $node->safe_psql('wh', q{SELECT wh.seek_feed('anew', 'earliest')});
 staged('anew', 60, 'until a seek lets it go on');
 
