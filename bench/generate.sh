@@ -9,7 +9,8 @@
 #               INSERT ... SELECT ... FROM orders, generate_series(1, 5), with random()
 #   copy        INSERT ... SELECT of the generated rows from an existing table
 #
-# Three rounds, the fastest of each counts; prints times and ratios. Run it on an idle machine:
+# Three rounds, the fastest of each counts; prints times, ratios, and for one process the seconds of
+# its processor, which a busy machine distorts less. Run it on an idle machine:
 #
 #   scripts/with-server bench/generate.sh
 set -euo pipefail
@@ -18,15 +19,24 @@ rounds=${ROUNDS:-3}
 orders=$((rows / 5))
 sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 export PGOPTIONS='-c client_min_messages=warning'
-seconds() { # seconds STATEMENT: run it, print its time
-  local start end
-  start=$(date +%s.%N)
-  sql -o /dev/null -c "$1"
-  end=$(date +%s.%N)
-  awk "BEGIN {printf \"%.3f\", $end - $start}"
+ticks=$(getconf CLK_TCK)
+seconds() { # seconds STATEMENT: run it, print its time and the backend's processor time
+  WH_STATEMENT=$1 WH_TICKS=$ticks psql -X -q -A -t -v ON_ERROR_STOP=1 <<'SQL'
+\getenv statement WH_STATEMENT
+SELECT pg_backend_pid() AS pid \gset
+\setenv WH_PID :pid
+\set start `awk '{printf "%s ", $14 + $15}' /proc/$WH_PID/stat 2>/dev/null || printf '0 '; date +%s.%N`
+:statement \g /dev/null
+\set end `awk '{printf "%s ", $14 + $15}' /proc/$WH_PID/stat 2>/dev/null || printf '0 '; date +%s.%N`
+\setenv WH_START :start
+\setenv WH_END :end
+\! echo "$WH_START $WH_END" | awk "{printf \"%.3f %.2f\", \$4 - \$2, (\$3 - \$1) / $WH_TICKS}"
+SQL
 }
-least() { if [ -z "$1" ] || awk "BEGIN {exit !($2 < $1)}"; then echo "$2"; else echo "$1"; fi; }
-ratio() { awk "BEGIN {printf \"%.2f\", $1 / $2}"; }
+# least A B: each of the two numbers, the smaller of both.
+least() { echo "${1:-$2} $2" | awk '{printf "%s %s", ($1 < $3 ? $1 : $3), ($2 < $4 ? $2 : $4)}'; }
+ratio() { echo "$1 $2" | awk '{printf "%.2f", $1 / $3}'; }
+cpu_ratio() { echo "$1 $2" | awk '{printf "%.2f", $2 / $4}'; }
 
 sql <<SQL
 DROP SCHEMA IF EXISTS bench_generate CASCADE;
@@ -74,12 +84,13 @@ for round in $(seq "$rounds"); do
   one=$(least "$one" "$(generate_one 1)")
   sql -c 'CHECKPOINT'
   # One scan of the orders and one hash join on a computed key. exp(random() * ln(n)) is the cheapest
-  # way to Zipf's law in SQL, though only near it; the remarks have the same four parts.
+  # way to Zipf's law in SQL, though only near it; the remarks have the same four parts; keys by
+  # arithmetic are faster than row_number(), make_interval() than a product with an interval.
   plain=$(least "$plain" "$(seconds "
     INSERT INTO bench_generate.line_sql
     SELECT o.order_line_item_id, o.order_id, p.product_id, o.quantity, p.unit_price, o.quantity * p.unit_price,
            o.comments, o.inserted_at, o.updated_at
-    FROM (SELECT (row_number() OVER ())::int AS order_line_item_id, order_id,
+    FROM (SELECT (order_id - 1) * 5 + n AS order_line_item_id, order_id,
                  floor(exp(random() * ln(50001::float8)))::int AS product_id,
                  floor(exp(random() * ln(21::float8)))::int AS quantity,
                  CASE WHEN random() < 0.1 THEN
@@ -88,8 +99,8 @@ for round in $(seq "$rounds"); do
                    (ARRAY['the parcel','every item','the larger box','the receipt','the gift','the invoice'])[1 + floor(random() * 6)::int] || ' ' ||
                    (ARRAY['at the front door','with the neighbor','in plain paper','with extra care','behind the gate'])[1 + floor(random() * 5)::int] || '.'
                  END AS comments,
-                 ordered_at AS inserted_at, ordered_at + floor(random() * 3601) * interval '1 second' AS updated_at
-          FROM bench_generate.customer_order, generate_series(1, 5)) o
+                 ordered_at AS inserted_at, ordered_at + make_interval(secs => floor(random() * 3601)) AS updated_at
+          FROM bench_generate.customer_order, generate_series(1, 5) AS n) o
     JOIN bench_generate.product p USING (product_id)")")
   sql -c 'TRUNCATE bench_generate.line_sql' -c 'CHECKPOINT'
   copy=$(least "$copy" "$(seconds 'INSERT INTO bench_generate.line_copy SELECT * FROM bench_generate.line')")
@@ -97,9 +108,9 @@ done
 
 cat <<TEXT
 rows                               $rows
-wh.generate, one process           $one s
-wh.generate, two processes         $two s   ($(ratio "$one" "$two") times as fast as one)
-INSERT ... SELECT with random()    $plain s   (wh.generate by one: $(ratio "$plain" "$one") times as fast; by two: $(ratio "$plain" "$two"))
-INSERT ... SELECT of the same rows $copy s   (wh.generate by one takes $(ratio "$one" "$copy") times as long; by two: $(ratio "$two" "$copy"))
+wh.generate, one process           ${one% *} s   (processor ${one#* } s)
+wh.generate, two processes         ${two% *} s   ($(ratio "$one" "$two") times as fast as one)
+INSERT ... SELECT with random()    ${plain% *} s   (processor ${plain#* } s; wh.generate by one: $(ratio "$plain" "$one") times as fast, by two: $(ratio "$plain" "$two"); by processor time: $(cpu_ratio "$plain" "$one"))
+INSERT ... SELECT of the same rows ${copy% *} s   (processor ${copy#* } s; wh.generate by one takes $(ratio "$one" "$copy") times as long, by two: $(ratio "$two" "$copy"))
 TEXT
 sql -c 'DROP SCHEMA bench_generate CASCADE'

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -37,13 +38,13 @@ wh_batch_start(const char *kind, int64 object_id, const char *object)
 void
 wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 {
-	Oid			types[19] = {INT8OID, INT4OID, INT8OID, TEXTOID, INT8OID, OIDOID};
-	Datum		args[19];
-	char		nulls[20];
+	Oid			types[20] = {INT8OID, INT4OID, INT8OID, TEXTOID, INT8OID, OIDOID};
+	Datum		args[20];
+	char		nulls[21];
 	int			n = 0;
 
 	memset(nulls, ' ', sizeof(nulls));
-	nulls[19] = '\0';
+	nulls[20] = '\0';
 	args[n++] = Int64GetDatum(batch_id);
 	args[n++] = Int32GetDatum(step);
 	args[n++] = Int64GetDatum(counts->object_id);
@@ -67,8 +68,10 @@ wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 		types[i] = INT8OID;
 	types[n] = TIMESTAMPTZOID;
 	args[n++] = TimestampTzGetDatum(counts->started_at);
+	types[n] = INT8OID;
+	args[n++] = Int64GetDatum((int64) GetSystemIdentifier());
 	wh_catalog_execute("INSERT INTO wh.batch_step VALUES ($1, $2, $3, $4, $5,"
-							  " pg_catalog.pg_relation_filenode($6), $7, $8, $9,"
+							  " pg_catalog.pg_relation_filenode($6)::pg_catalog.int8 OPERATOR(pg_catalog.#) $20, $7, $8, $9,"
 							  " $10, $11, $12, $13, $14, $15, $16, $17, $18,"
 							  " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $19)",
 					   n, types, args, nulls);

@@ -38,5 +38,7 @@ extern void wh_batch_finish(int64 batch_id, bool succeeded, const char *message)
 extern void wh_batch_failed_at(int64 batch_id, int64 object_id, const char *object);
 extern int64 wh_batch_renumber(int64 batch_id);
 extern void wh_batch_forget(int64 batch_id);
+extern bool wh_batch_purge_due(void);
+extern void wh_batch_purge(void);
 
 #endif							/* WH_BATCH_LOG_H */

@@ -6,8 +6,8 @@
  * record; updates and deletes go in at once.  So within one writer the deletes
  * and updates of a key come before its inserts, which is what unique indexes
  * want.  Runs in the transaction of the caller, holds RowExclusiveLock on the
- * table until the transaction ends.  Tables are plain heaps without triggers or
- * check constraints: the engine made them.
+ * table until the transaction ends.  Tables are plain heaps that the engine made:
+ * what somebody added since and this writer would pass over is refused.
  */
 #include "postgres.h"
 
@@ -18,6 +18,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -41,12 +42,37 @@ typedef struct WhBulkWriterState
 	MemoryContext batch_context;	/* formed tuples; reset at each flush */
 	TupleTableSlot *slots[BUFFER_ROWS];
 	TupleTableSlot *update_slot;
+	int		   *notnull;		/* indexes of columns that must not be null */
+	int			nnotnull;
 	bool		was_empty;		/* the table, when opened */
 	bool		reindex;		/* indexes are built at close */
 	int			nslots;			/* slots made */
 	int			nbuffered;
 	Size		bytes;
 } WhBulkWriterState;
+
+/* Refuse what writing past the executor would silently leave out. */
+static void
+check_additions(Relation rel)
+{
+	const char *what = NULL;
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	if (constr && constr->num_check > 0)
+		what = "a check constraint";
+	else if (constr && constr->has_generated_stored)
+		what = "a generated column";
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		if (!rel->trigdesc->triggers[i].tgisinternal &&
+			rel->trigdesc->triggers[i].tgenabled != TRIGGER_DISABLED)
+			what = psprintf("trigger \"%s\"", rel->trigdesc->triggers[i].tgname);
+	if (what)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has %s", RelationGetRelationName(rel), what),
+				 errdetail("widgets_wh writes this table in bulk, past constraints and triggers."),
+				 errhint("Drop it. Conditions on records are screens; columns belong into the definition's query.")));
+}
 
 /*
  * Open a writer on a table.  With at_end, rows are only ever put after what is
@@ -61,7 +87,12 @@ wh_bulk_open(Oid relid, bool at_end)
 	BlockNumber nblocks;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
+	check_additions(writer->rel);
 	writer->tupdesc = RelationGetDescr(writer->rel);
+	state->notnull = palloc(sizeof(int) * Max(writer->tupdesc->natts, 1));
+	for (int i = 0; i < writer->tupdesc->natts; i++)
+		if (TupleDescAttr(writer->tupdesc, i)->attnotnull && !TupleDescAttr(writer->tupdesc, i)->attisdropped)
+			state->notnull[state->nnotnull++] = i;
 	writer->state = state;
 	nblocks = RelationGetNumberOfBlocks(writer->rel);
 	writer->first_block = nblocks > 0 ? nblocks - 1 : 0;
@@ -150,14 +181,31 @@ wh_bulk_flush(WhBulkWriter *writer)
 	MemoryContextReset(state->batch_context);
 }
 
+static inline void
+check_not_null(WhBulkWriter *writer, const bool *isnull)
+{
+	WhBulkWriterState *state = writer->state;
+
+	for (int i = 0; i < state->nnotnull; i++)
+		if (unlikely(isnull[state->notnull[i]]))
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in column \"%s\" of relation \"%s\"",
+							NameStr(TupleDescAttr(writer->tupdesc, state->notnull[i])->attname),
+							RelationGetRelationName(writer->rel))));
+}
+
 /* Give a row, copied at once; it is written at the next flush at the latest. */
 void
 wh_bulk_insert(WhBulkWriter *writer, Datum *values, bool *isnull)
 {
 	WhBulkWriterState *state = writer->state;
-	MemoryContext old = MemoryContextSwitchTo(state->batch_context);
-	HeapTuple	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
+	MemoryContext old;
+	HeapTuple	tuple;
 
+	check_not_null(writer, isnull);
+	old = MemoryContextSwitchTo(state->batch_context);
+	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
 	if (state->nbuffered == state->nslots)
 	{
 		MemoryContextSwitchTo(state->context);
@@ -179,9 +227,11 @@ void
 wh_bulk_update(WhBulkWriter *writer, ItemPointer tid, Datum *values, bool *isnull)
 {
 	WhBulkWriterState *state = writer->state;
-	HeapTuple	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
+	HeapTuple	tuple;
 	WhUpdateIndexes update_indexes;
 
+	check_not_null(writer, isnull);
+	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
 	ExecStoreHeapTuple(tuple, state->update_slot, false);
 	state->update_slot->tts_tableOid = RelationGetRelid(writer->rel);
 	simple_table_tuple_update(writer->rel, tid, state->update_slot, GetActiveSnapshot(),

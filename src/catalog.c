@@ -12,12 +12,14 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -134,6 +136,29 @@ attribute_number(TupleDesc tupdesc, const char *name)
 }
 
 /*
+ * Refuse a definition of another owner than the table's: its text would run
+ * with the rights of somebody who cannot see to it.
+ */
+static void
+check_one_owner(Relation rel, Oid definition)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(definition));
+	Oid			owner = rel->rd_rel->relowner;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	if (owner != rel->rd_rel->relowner)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" and its definition have different owners", RelationGetRelationName(rel)),
+				 errhint("ALTER VIEW %s OWNER TO %s;", wh_relation_name(definition),
+						 quote_identifier(GetUserNameFromId(rel->rd_rel->relowner, false)))));
+}
+
+/*
  * Lock the table of a dimension or fact until the transaction ends.  Who waits
  * for a DROP TABLE is told so here.
  */
@@ -149,6 +174,7 @@ lock_table(Oid relid, Oid definition)
 				 errmsg("the table of definition \"%s\" was dropped", wh_relation_name(definition)) :
 				 errmsg("the table of a dimension or fact was dropped"),
 				 errhint("The next run leaves it out. Drop dimensions and facts with wh.drop_dimension and wh.drop_fact.")));
+	check_one_owner(rel, definition);
 	relation_close(rel, NoLock);
 }
 

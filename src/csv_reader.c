@@ -22,26 +22,15 @@
 
 static const char utf8_bom[] = {'\xef', '\xbb', '\xbf'};
 
-/*
- * Open a file of options->directory, in a new child of context.  Returns NULL
- * and the error when it can't be opened.
- */
-WhCsvReader *
-wh_csv_reader_open(MemoryContext context, const WhCsvOptions *options,
-				   const char *name, bool checksum, WhRowError *err)
+/* Make a reader without a file, in a new child of context. */
+static WhCsvReader *
+make_reader(MemoryContext context, const WhCsvOptions *options)
 {
 	MemoryContext own = AllocSetContextCreate(context, "widgets_wh CSV file",
 											  ALLOCSET_DEFAULT_SIZES);
 	WhCsvReader *reader = MemoryContextAllocZero(own, sizeof(WhCsvReader));
 
 	reader->context = own;
-	reader->file = wh_csv_file_open(own, options->directory, name,
-									options->compression, checksum, err);
-	if (reader->file == NULL)
-	{
-		MemoryContextDelete(own);
-		return NULL;
-	}
 	reader->parser = wh_csv_parser_create(own, options->delimiter,
 										  options->quote, options->max_record);
 	reader->record = wh_csv_parser_record(reader->parser);
@@ -53,11 +42,69 @@ wh_csv_reader_open(MemoryContext context, const WhCsvOptions *options,
 	return reader;
 }
 
+/*
+ * Open a file of options->directory, in a new child of context.  Returns NULL
+ * and the error when it can't be opened.
+ */
+WhCsvReader *
+wh_csv_reader_open(MemoryContext context, const WhCsvOptions *options,
+				   const char *name, bool checksum, WhRowError *err)
+{
+	WhCsvReader *reader = make_reader(context, options);
+
+	reader->file = wh_csv_file_open(reader->context, options->directory, name,
+									options->compression, checksum, err);
+	if (reader->file == NULL)
+	{
+		MemoryContextDelete(reader->context);
+		return NULL;
+	}
+	return reader;
+}
+
+/*
+ * Make a reader of records in memory, in a new child of context: each one is
+ * given by wh_csv_reader_set.
+ */
+WhCsvReader *
+wh_csv_reader_memory(MemoryContext context, const WhCsvOptions *options)
+{
+	WhCsvReader *reader = make_reader(context, options);
+
+	reader->at_end = true;
+	return reader;
+}
+
+/*
+ * Let a reader of memory read these bytes and a line end, as those that stood
+ * at a line and byte of a file.
+ */
+void
+wh_csv_reader_set(WhCsvReader *reader, const char *data, Size len,
+				  int64 line, int64 byte_offset)
+{
+	if (len + 1 > reader->size)
+	{
+		reader->size = len + 1;
+		reader->buf = repalloc_huge(reader->buf, reader->size + WH_CSV_PADDING);
+	}
+	memcpy(reader->buf, data, len);
+	reader->buf[len] = '\n';
+	memset(reader->buf + len + 1, 0, WH_CSV_PADDING);
+	wh_csv_parser_forget(reader->parser);
+	reader->start = 0;
+	reader->end = len + 1;
+	reader->base = byte_offset;
+	reader->next_line = line;
+	reader->at_start = reader->skip_lf = reader->skip_line = false;
+}
+
 /* Close the file and free everything. */
 void
 wh_csv_reader_close(WhCsvReader *reader)
 {
-	wh_csv_file_close(reader->file);
+	if (reader->file != NULL)
+		wh_csv_file_close(reader->file);
 	MemoryContextDelete(reader->context);
 }
 

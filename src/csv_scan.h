@@ -36,6 +36,8 @@ struct WhCsvScan
 	bool		ended;
 	bool		failed;
 	bool		split;			/* the current record has the right fields */
+	char	   *header;			/* the header as it came; NULL = none */
+	Size		header_len;
 	bool		checksum_known;
 	uint8		checksum[WH_CSV_CHECKSUM_LENGTH];
 

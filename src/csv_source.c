@@ -76,6 +76,7 @@ broken_row(WhCsvScan *scan)
 		scan->row.byte_offset = scan->reader->byte_offset;
 		scan->row.raw = scan->reader->raw;
 		scan->row.raw_len = scan->reader->raw_len;
+		scan->row.is_part = scan->failed || scan->reader->skip_line;
 	}
 	return &scan->row;
 }
@@ -124,6 +125,12 @@ start_file(WhCsvScan *scan)
 		{
 			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
 			return failed_row(scan);
+		}
+		if (next == WH_CSV_RECORD)
+		{
+			scan->header = MemoryContextAlloc(scan->context, reader->raw_len + 1);
+			memcpy(scan->header, reader->raw, reader->raw_len);
+			scan->header_len = reader->raw_len;
 		}
 		if (table->options.header == WH_CSV_HEADER_MATCH)
 		{
@@ -228,7 +235,8 @@ next_row(WhCsvScan *scan)
 			break;
 		case WH_CSV_END:
 			scan->ended = true;
-			scan->checksum_known = wh_csv_file_checksum(reader->file, scan->checksum);
+			scan->checksum_known = reader->file != NULL &&
+				wh_csv_file_checksum(reader->file, scan->checksum);
 			return NULL;
 		case WH_CSV_BAD:
 			scan->row_context_used = true;
@@ -243,6 +251,7 @@ next_row(WhCsvScan *scan)
 	row->byte_offset = reader->byte_offset;
 	row->raw = reader->raw;
 	row->raw_len = reader->raw_len;
+	row->is_part = false;
 	if (unlikely(reader->record->nfields != scan->nfields))
 	{
 		scan->row_context_used = true;
@@ -290,14 +299,9 @@ wh_csv_next(WhCsvScan *scan)
 	return row;
 }
 
-/*
- * Begin to read a file of the table.  attnums are the columns wanted, NULL for
- * all; flags are WH_CSV_*.  The scan lives in a child of the current memory
- * context.  With WH_CSV_COLLECT a file that can't be opened is a row with an
- * error; else it is raised here.
- */
-WhCsvScan *
-wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
+/* Make a scan without a reader. */
+static WhCsvScan *
+make_scan(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "widgets_wh CSV scan",
@@ -358,8 +362,23 @@ wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 		else if (!from->is_line)
 			to->convert = wh_value_converter(att->atttypid, att->atttypmod, scan->arena);
 	}
+	MemoryContextSwitchTo(old);
+	return scan;
+}
 
-	scan->reader = wh_csv_reader_open(context, &table->options, name,
+/*
+ * Begin to read a file of the table.  attnums are the columns wanted, NULL for
+ * all; flags are WH_CSV_*.  The scan lives in a child of the current memory
+ * context.  With WH_CSV_COLLECT a file that can't be opened is a row with an
+ * error; else it is raised here.
+ */
+WhCsvScan *
+wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
+{
+	WhCsvScan  *scan = make_scan(table, name, attnums, flags);
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	scan->reader = wh_csv_reader_open(scan->context, &table->options, name,
 									  (flags & WH_CSV_CHECKSUM) != 0,
 									  &scan->open_error);
 	MemoryContextSwitchTo(old);
@@ -368,6 +387,82 @@ wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 				(errcode(scan->open_error.sqlerrcode),
 				 errmsg_internal("%s", scan->open_error.message)));
 	return scan;
+}
+
+/*
+ * Begin to read records of a file one by one, from memory, collecting errors.
+ * header is the file's header, NULL when it has none.
+ */
+WhCsvScan *
+wh_csv_replay_begin(WhCsvTable *table, const char *name, const char *header, Size header_len)
+{
+	WhCsvScan  *scan = make_scan(table, name, NULL, WH_CSV_COLLECT);
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	scan->reader = wh_csv_reader_memory(scan->context, &table->options);
+	if (header && table->options.header != WH_CSV_HEADER_NONE)
+	{
+		scan->header = pnstrdup(header, header_len);
+		scan->header_len = header_len;
+	}
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+/*
+ * Read one record of a file, which stood at a line and byte of it.  The row
+ * lives until the next call.  A header that does not fit is an error of every
+ * record.
+ */
+WhSourceRow *
+wh_csv_replay(WhCsvScan *scan, const char *raw, Size len, int64 line, int64 byte_offset)
+{
+	WhSourceRow *row = NULL;
+
+	scan->ended = scan->failed = false;
+	if (!scan->started && scan->header)
+	{
+		/* read by the first call of wh_csv_next, which then finds no record */
+		wh_csv_reader_set(scan->reader, scan->header, scan->header_len, 1, 0);
+		row = wh_csv_next(scan);
+		scan->ended = false;
+	}
+	if (row == NULL)
+	{
+		wh_csv_reader_set(scan->reader, raw, len, line, byte_offset);
+		row = wh_csv_next(scan);
+	}
+	else
+	{
+		/* the next record says so, too */
+		scan->started = false;
+		for (int i = 0; i < scan->table->desc->natts; i++)
+			scan->field_of[i] = -1;
+	}
+	if (row == NULL)
+	{
+		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT, "record is empty");
+		row = broken_row(scan);
+	}
+	else if (row->errors == NIL && scan->reader->start < scan->reader->end)
+	{
+		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT, "record is more than one");
+		row = broken_row(scan);
+	}
+	row->low = line;
+	row->byte_offset = byte_offset;
+	row->raw = raw;
+	row->raw_len = len;
+	row->is_part = false;
+	return row;
+}
+
+/* Return the file's header as it came, once a row was read; NULL = it has none. */
+const char *
+wh_csv_header(WhCsvScan *scan, Size *len)
+{
+	*len = scan->header_len;
+	return scan->header;
 }
 
 /*

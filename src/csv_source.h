@@ -70,6 +70,13 @@ extern int64 wh_csv_stored_bytes(WhCsvScan *scan);
 extern int64 wh_csv_content_bytes(WhCsvScan *scan);
 extern char *wh_csv_raw_without(WhCsvScan *scan, Bitmapset *attnums,
 								const char *const *replacements, Size *len);
+extern const char *wh_csv_header(WhCsvScan *scan, Size *len);
 extern void wh_csv_end(WhCsvScan *scan);
+
+/* Records that were stored, read again without their file. */
+extern WhCsvScan *wh_csv_replay_begin(WhCsvTable *table, const char *name,
+									  const char *header, Size header_len);
+extern WhSourceRow *wh_csv_replay(WhCsvScan *scan, const char *raw, Size len,
+								  int64 line, int64 byte_offset);
 
 #endif							/* WH_CSV_SOURCE_H */

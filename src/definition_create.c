@@ -10,10 +10,13 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -172,6 +175,52 @@ wh_definition_append_column(StringInfo sql, Form_pg_attribute att, const char *n
 	appendStringInfoString(sql, ", ");
 }
 
+/* Refuse a relation that the user, who will own the definition, may not read. */
+static void
+check_readable(Oid relid, const char *name)
+{
+	if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for relation \"%s\"", wh_relation_name(relid)),
+				 errdetail("What reads \"%s\" is computed from it, with the rights of its own owner.", name),
+				 errhint("Who reads a feed needs SELECT on its staging relation, its history and its change log.")));
+}
+
+/* Refuse a feed of which the user may not read every relation. */
+static void
+check_feed_readable(int64 feed_id)
+{
+	WhFeed	   *feed = wh_feed_get(feed_id, false);
+
+	check_readable(feed->relation, feed->name);
+	check_readable(feed->history, feed->name);
+	check_readable(feed->change_log, feed->name);
+}
+
+/*
+ * Refuse a definition that reads an object computed after its own, or itself:
+ * its result would depend on what the last publish left.  Dimensions come before
+ * facts, each in the order of their ids.
+ */
+static void
+check_order(int64 object_id, Oid object, Oid relid)
+{
+	WhRow		row;
+
+	if (wh_catalog_row(&row, "SELECT 1 FROM"
+					   " (SELECT dimension_id AS id, relation, 1 AS stage FROM wh.dimension"
+					   "  UNION ALL SELECT fact_id, relation, 2 FROM wh.fact) o,"
+					   " (SELECT CASE WHEN EXISTS (SELECT FROM wh.fact WHERE fact_id = $1) THEN 2 ELSE 1 END AS stage) own"
+					   " WHERE o.relation = $2::regclass AND (o.stage, o.id) >= (own.stage, $1)",
+					   2, (Oid[]) {INT8OID, OIDOID}, (Datum[]) {Int64GetDatum(object_id), ObjectIdGetDatum(relid)}))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the definition of \"%s\" cannot read \"%s\"", wh_relation_name(object), wh_relation_name(relid)),
+				 errdetail("A publish computes dimensions, then facts, each in the order in which they were made."),
+				 errhint("Read the staged relations that it is made from.")));
+}
+
 /* Record what a definition reads, and say what will cost a full computation. */
 void
 wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan)
@@ -186,11 +235,16 @@ wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan
 		Datum		args[3] = {Int64GetDatum(object_id), ObjectIdGetDatum(input->relid),
 		Int64GetDatum(input->feed_id)};
 
+		if (input->feed_id != 0)
+			check_feed_readable(input->feed_id);
 		/* a load in progress may have seen that nothing reads the feed, and keep no old images */
 		if (input->feed_id != 0)
 			wh_feed_lock(input->feed_id, true);
 		if (input->feed_id == 0)
+		{
+			check_order(object_id, object, input->relid);
 			(void) wh_lookup_hash(input->relid, object);
+		}
 		else if (input->whole)
 			ereport(NOTICE,
 					(errmsg("every change of \"%s\" recomputes the whole query",
@@ -215,6 +269,7 @@ wh_definition_make_indexes(const WhQueryPlan *plan)
 		WhIndexHint *hint = lfirst(lc);
 		StringInfoData sql;
 		const char *separator = "";
+		bool		is_ours = wh_class_ownercheck(hint->relid, GetUserId());
 
 		initStringInfo(&sql);
 		appendStringInfo(&sql, "CREATE INDEX ON %s (", wh_relation_name(hint->relid));
@@ -224,7 +279,14 @@ wh_definition_make_indexes(const WhQueryPlan *plan)
 			separator = ", ";
 		}
 		appendStringInfoChar(&sql, ')');
-		wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
+		if (is_ours)
+			wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
+		else
+			ereport(NOTICE,
+					(errmsg("\"%s\" should have an index, which only its owner can make",
+							wh_relation_name(hint->relid)),
+					 errdetail("By it touched keys are looked up; without it each publish reads the whole table."),
+					 errhint("%s;", sql.data)));
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -32,6 +33,11 @@ static const char *const fixed_settings[][2] = {
 	{"DateStyle", "ISO, YMD"},
 	{"IntervalStyle", "postgres"},
 	{"extra_float_digits", "1"},
+	{"bytea_output", "hex"},
+	{"lc_numeric", "C"},
+	{"lc_time", "C"},
+	{"xmlbinary", "base64"},
+	{"xmloption", "content"},
 	/* touched keys are few: lookups through indexes are what we want */
 	{"random_page_cost", "1.1"},
 	/* rows come through cursors, and all of them are read */
@@ -66,8 +72,9 @@ wh_definition_enter(Oid relid, WhSurroundings *saved)
 	SetUserIdAndSecContext(owner, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
 	saved->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(fixed_settings); i++)
-		(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		if (strcmp(GetConfigOption(fixed_settings[i][0], false, false), fixed_settings[i][1]) != 0)
+			(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	raise_work_mem();
 }
 
@@ -103,13 +110,13 @@ wh_changed_first_block(const WhInput *input, int64 *block)
 	WhRow		row;
 
 	if (!wh_catalog_row(&row, "SELECT min(s.first_block), bool_and(s.file_node IS NOT DISTINCT FROM"
-					" pg_catalog.pg_relation_filenode($3))"
+					" pg_catalog.pg_relation_filenode($3)::pg_catalog.int8 OPERATOR(pg_catalog.#) $4)"
 					" FROM wh.batch_step s WHERE s.object_id OPERATOR(pg_catalog.=) $1"
 					" AND s.batch_id OPERATOR(pg_catalog.>) $2"
 					" AND s.first_block IS NOT NULL",
-					3, (Oid[]) {INT8OID, INT8OID, OIDOID},
+					4, (Oid[]) {INT8OID, INT8OID, OIDOID, INT8OID},
 					(Datum[]) {Int64GetDatum(input->feed_id), Int64GetDatum(input->used_batch_id),
-	ObjectIdGetDatum(input->history)}))
+	ObjectIdGetDatum(input->history), Int64GetDatum((int64) GetSystemIdentifier())}))
 		return false;
 	if (row.isnull[0] || row.isnull[1] || !DatumGetBool(row.values[1]))
 		return false;

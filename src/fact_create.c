@@ -10,7 +10,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "parser/parse_coerce.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -120,6 +122,8 @@ wh_fact_parse_roles(WhFactArgs *args, Jsonb *dimensions)
 		if (dimension == NULL)
 			dimensions_syntax_error(role->role);
 		role->dimension = wh_catalog_dimension(wh_catalog_object_id("dimension", dimension));
+		if (pg_class_aclcheck(role->dimension->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, role->dimension->name);
 		role->key_column = key_column_of(role->role);
 		args->nroles++;
 	}

@@ -20,6 +20,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -61,6 +62,8 @@ typedef struct Loader
 	MemoryContext context;		/* of the scan */
 	TupleTableSlot *slot;
 	RegProcedure equal[WH_MAX_KEY];
+	TypeCacheEntry *first_type; /* of the grain's first column; NULL = highest is not known */
+	Datum		highest;		/* first column of the grain among the rows that exist */
 	WhTouched	suspects;		/* grains left to the merge */
 } Loader;
 
@@ -162,6 +165,40 @@ add_suspect(Loader *loader, const Datum *source)
 	loader->suspects.nrows++;
 }
 
+/*
+ * Note the highest first column of the grain that exists, when the index has
+ * values in the order of their type: what lies beyond it is new.
+ */
+static void
+find_highest(Loader *loader)
+{
+	WhFact	   *f = loader->pass->fact;
+	Form_pg_attribute att = TupleDescAttr(f->tupdesc, f->grain[0] - 1);
+	TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_CMP_PROC_FINFO);
+	IndexScanDesc last;
+
+	if (OidIsValid(att->attcollation) || loader->index->rd_indoption[0] != 0 ||
+		loader->index->rd_opfamily[0] != type->btree_opf ||
+		loader->index->rd_opcintype[0] != type->type_id)
+		return;
+	last = wh_index_beginscan(loader->rel, loader->index, GetActiveSnapshot(), 0);
+	index_rescan(last, NULL, 0, NULL, 0);
+	if (index_getnext_slot(last, BackwardScanDirection, loader->slot))
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(loader->slot, f->grain[0], &isnull);
+
+		/* a NULL, which no grain holds, would stand behind all values */
+		if (!isnull)
+		{
+			loader->highest = datumCopy(value, att->attbyval, att->attlen);
+			loader->first_type = type;
+		}
+	}
+	ExecClearTuple(loader->slot);
+	index_endscan(last);
+}
+
 /* Say whether a row of this grain exists, or came before in this load. */
 static bool
 meets_other(Loader *loader, const Datum *source)
@@ -185,6 +222,10 @@ meets_other(Loader *loader, const Datum *source)
 	(void) seen_insert(loader->seen, hash, &found);
 	if (found)
 		return true;
+	if (loader->first_type &&
+		DatumGetInt32(FunctionCall2Coll(&loader->first_type->cmp_proc_finfo, InvalidOid,
+										source[f->grain_index[0]], loader->highest)) > 0)
+		return false;
 	/* we are inside an executor, whose memory goes before the scan does */
 	old = MemoryContextSwitchTo(loader->context);
 	index_rescan(loader->scan, keys, f->ngrain, NULL, 0);
@@ -370,6 +411,7 @@ open_check(Loader *loader)
 		fmgr_info_copy(&loader->hash[i], &type->hash_extended_proc_finfo, CurrentMemoryContext);
 		loader->equal[i] = get_opcode(type->eq_opr);
 	}
+	find_highest(loader);
 }
 
 static bool

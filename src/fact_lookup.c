@@ -45,7 +45,7 @@ typedef struct Opening
 typedef struct MemberKey
 {
 	Datum		first;
-	const Datum *all;
+	const Datum *all;			/* only read from the second column on: a member with one has NULL */
 } MemberKey;
 
 /* The versions of one natural key, by opening time. */
@@ -208,12 +208,12 @@ add_opening(WhLookup *lookup, const Datum *key, TimestampTz from, int64 surrogat
 	m = members_insert(lookup->members, (MemberKey) {key[0], key}, &found);
 	if (!found)
 	{
-		Datum	   *copy = palloc(sizeof(Datum) * lookup->nkey);
+		Datum	   *copy = lookup->nkey > 1 ? palloc(sizeof(Datum) * lookup->nkey) : NULL;
 
-		for (i = 0; i < lookup->nkey; i++)
-			copy[i] = datumCopy(key[i], lookup->byval[i], lookup->len[i]);
-		m->natural_key.first = copy[0];
+		m->natural_key.first = datumCopy(key[0], lookup->byval[0], lookup->len[0]);
 		m->natural_key.all = copy;
+		for (i = 1; i < lookup->nkey; i++)
+			copy[i] = datumCopy(key[i], lookup->byval[i], lookup->len[i]);
 		m->nopenings = 0;
 		m->allocated = 0;
 	}
@@ -227,7 +227,7 @@ add_opening(WhLookup *lookup, const Datum *key, TimestampTz from, int64 surrogat
 	{
 		if (m->nopenings >= m->allocated)
 		{
-			int			allocated = Max(m->allocated * 2, 4);
+			int			allocated = Max(m->allocated * 2, 2);
 			Opening    *grown = palloc_extended(sizeof(Opening) * allocated, MCXT_ALLOC_HUGE);
 
 			if (m->allocated)
@@ -269,15 +269,20 @@ add_slot(WhLookup *lookup, TupleTableSlot *slot)
 	add_opening(lookup, key, DatumGetTimestampTz(from), DatumGetInt64(surrogate));
 }
 
-/* Read all versions into memory. */
+/* Read all versions, about so many, into memory. */
 static void
-load_all(WhLookup *lookup)
+load_all(WhLookup *lookup, double versions)
 {
 	Relation	rel = table_open(lookup->dimension->relid, AccessShareLock);
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 
-	members_reset(lookup->members);
+	/*
+	 * Growing the table step by step costs as much as filling it; one too large
+	 * is slow to search. Take members to have two versions.
+	 */
+	members_destroy(lookup->members);
+	lookup->members = members_create(lookup->context, (uint32) Min(Max(versions / 2, 1024), 1e9), lookup);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		add_slot(lookup, slot);
 	ExecDropSingleTupleTableSlot(slot);
@@ -309,7 +314,7 @@ wh_lookup_expect(WhLookup *lookup, double nrows)
 			CommandCounterIncrement();
 			wh_snapshot_advance();
 		}
-		load_all(lookup);
+		load_all(lookup, members);
 	}
 }
 

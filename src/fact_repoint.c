@@ -20,9 +20,13 @@
 
 #define CHANGES_NAME "wh_lookup_changes"
 
-/* Write the SELECT of rows whose lookup in one role may have changed. */
+/*
+ * Write the SELECT of rows whose lookup in one role may have changed.  That
+ * all changes are after some time is said to the planner by a constant, so that
+ * it can use an index on the event time.
+ */
 static char *
-candidates_sql(const WhFactPass *pass, int role)
+candidates_sql(const WhFactPass *pass, int role, TimestampTz lowest)
 {
 	WhFact	   *f = pass->fact;
 	WhFactDimension *fd = &f->dimensions[role];
@@ -40,6 +44,9 @@ candidates_sql(const WhFactPass *pass, int role)
 		appendStringInfo(&sql, "%s = c.k%d AND ",
 						 wh_fact_natural_key_sql(pass, "f", fd->column[k], d, k), k + 1);
 	appendStringInfo(&sql, "(%s >= c.from_time OR %s IS NULL)", event_time, event_time);
+	if (!TIMESTAMP_NOT_FINITE(lowest))
+		appendStringInfo(&sql, " AND (%s >= '%s'::pg_catalog.timestamptz OR %s IS NULL)", event_time,
+						 timestamptz_to_str(lowest), event_time);
 	return sql.data;
 }
 
@@ -90,7 +97,7 @@ wh_fact_repoint(WhFactPass *pass)
 		if (changes == NULL || changes->nrows == 0 || changes->lowest > pass->latest)
 			continue;
 		wh_spi_register(CHANGES_NAME, changes->tupdesc, changes->store, changes->nrows);
-		cursor = wh_cursor_open(candidates_sql(pass, role));
+		cursor = wh_cursor_open(candidates_sql(pass, role, changes->lowest));
 		while (wh_cursor_next(cursor, &tuple))
 		{
 			MemoryContext old = MemoryContextSwitchTo(row_context);

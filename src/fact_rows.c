@@ -19,6 +19,7 @@
 #include "utils/typcache.h"
 
 #include "fact_rows.h"
+#include "object_name.h"
 #include "time_zone.h"
 
 /* Write one natural key column as the dimension's type. */
@@ -33,8 +34,7 @@ wh_fact_natural_key_sql(const WhFactPass *pass, const char *alias, AttrNumber at
 		return column;
 	if (key->atttypid == DATEOID && att->atttypid == TIMESTAMPTZOID)
 		return psprintf("(%s AT TIME ZONE %s)::date", column, quote_literal_cstr(pass->fact->time_zone));
-	return psprintf("%s::%s", column,
-					format_type_extended(key->atttypid, -1, FORMAT_TYPE_FORCE_QUALIFY));
+	return psprintf("%s::%s", column, wh_type_name(key->atttypid));
 }
 
 /* Append ", <event time>, <natural keys>" over the query's columns of an alias. */

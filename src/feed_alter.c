@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
@@ -74,6 +75,35 @@ add_new_columns(WhFeed *feed, Relation source)
 		wh_feed_check_column_name(NameStr(att->attname));
 		wh_feed_add_column(feed, att);
 	}
+}
+
+/* Note which staged columns the source has not any more: they are null from now on. */
+static void
+note_missing_columns(WhFeed *feed, Relation source)
+{
+	Relation	staged = relation_open(wh_feed_table(feed), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(staged);
+	Datum	   *missing = palloc(sizeof(Datum) * desc->natts);
+	int			nmissing = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped || wh_feed_is_our_column(NameStr(att->attname)) ||
+			get_attnum(RelationGetRelid(source), NameStr(att->attname)) != InvalidAttrNumber)
+			continue;
+		missing[nmissing++] = CStringGetTextDatum(NameStr(att->attname));
+		ereport(NOTICE,
+				(errmsg("column \"%s\" is missing from the source of feed \"%s\"; it is null from now on",
+						NameStr(att->attname), feed->name)));
+	}
+	relation_close(staged, NoLock);
+	if (nmissing > 0 || strstr(feed->options, "missing_columns"))
+		update_catalog(feed->feed_id, "UPDATE wh.feed SET options = options"
+					   " OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('missing_columns', $2)"
+					   " WHERE feed_id OPERATOR(pg_catalog.=) $1", TEXTARRAYOID,
+					   PointerGetDatum(construct_array(missing, nmissing, TEXTOID, -1, false, TYPALIGN_INT)), false);
 }
 
 #define ARG_TEXT(n) text_to_cstring(PG_GETARG_TEXT_PP(n))
@@ -159,6 +189,7 @@ wh_alter_feed(PG_FUNCTION_ARGS)
 					   TEXTOID, CStringGetTextDatum(ARG_TEXT(8)), false);
 	}
 	add_new_columns(feed, source);
+	note_missing_columns(feed, source);
 	SPI_finish();
 	wh_feed_invalidate(feed);
 	relation_close(source, NoLock);

@@ -79,6 +79,10 @@ wh_feed_pin_settings(void)
 		{"IntervalStyle", "postgres"},
 		{"extra_float_digits", "1"},
 		{"bytea_output", "hex"},
+		{"lc_numeric", "C"},
+		{"lc_time", "C"},
+		{"xmlbinary", "base64"},
+		{"xmloption", "content"},
 	};
 	int			level = NewGUCNestLevel();
 
@@ -97,7 +101,7 @@ wh_feed_lock(int64 feed_id, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, WH_LOCK_FIELD);
 	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 	{
 		WhFeed	   *feed = wh_feed_get(feed_id, true);
@@ -116,7 +120,7 @@ wh_feed_try_lock(int64 feed_id)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, WH_LOCK_FIELD);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -222,6 +226,21 @@ wh_feed_redact_list(Jsonb *jsonb)
 					 errhint("For example: {\"email\": \"md5(email)\", \"phone\": null}.")));
 	}
 	return list;
+}
+
+/* Say whether wh.alter_feed has found a staged column missing in the source before. */
+bool
+wh_feed_may_miss(const WhFeed *feed, const char *column)
+{
+	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(feed->options)));
+	JsonbValue	key = {.type = jbvString, .val.string = {strlen("missing_columns"), "missing_columns"}};
+	JsonbValue *list = findJsonbValueFromContainer(&options->root, JB_FOBJECT, &key);
+
+	if (list == NULL || list->type != jbvBinary)
+		return false;
+	key.val.string.len = strlen(column);
+	key.val.string.val = unconstify(char *, column);
+	return findJsonbValueFromContainer(list->val.binary.data, JB_FARRAY, &key) != NULL;
 }
 
 static void

@@ -56,16 +56,25 @@ wh_feed_check_load(const char *load)
 			 errhint("Use append, upsert or snapshot.")));
 }
 
+/* Say whether staging needs the name itself. */
+bool
+wh_feed_is_our_column(const char *name)
+{
+	for (int i = 0; i < lengthof(our_columns); i++)
+		if (strcmp(name, our_columns[i]) == 0)
+			return true;
+	return false;
+}
+
 /* Refuse a source column whose name staging needs itself. */
 void
 wh_feed_check_column_name(const char *name)
 {
-	for (int i = 0; i < lengthof(our_columns); i++)
-		if (strcmp(name, our_columns[i]) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("source column \"%s\" has a name that staging uses itself", name),
-					 errhint("Rename the column of the foreign table and give the name in the source by its option, or read it through a view.")));
+	if (wh_feed_is_our_column(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("source column \"%s\" has a name that staging uses itself", name),
+				 errhint("Rename the column of the foreign table and give the name in the source by its option, or read it through a view.")));
 }
 
 /* Refuse relations that cannot be a source, and columns named like ours. */
@@ -182,6 +191,11 @@ wh_feed_check_watermark(const WhFeed *feed, Relation source, Datum overlap)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("watermark_overlap must not be negative")));
+	if (span->month > 1200 || span->day > 36600 || span->time > 36600 * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("watermark_overlap must not be longer than 100 years"),
+				 errhint("Without a watermark each run reads the whole table.")));
 	if (feed->watermark == NULL)
 		return;
 	if (wh_feed_source_kind(source) != WH_SOURCE_RELATION)

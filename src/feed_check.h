@@ -16,6 +16,7 @@ typedef enum WhFeedSource
 
 extern WhFeedSource wh_feed_source_kind(Relation source);
 extern WhLoad wh_feed_check_load(const char *load);
+extern bool wh_feed_is_our_column(const char *name);
 extern void wh_feed_check_column_name(const char *name);
 extern void wh_feed_check_source(const WhFeed *feed, Relation source);
 extern void wh_feed_check_key(const WhFeed *feed, Relation source);

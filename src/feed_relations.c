@@ -128,6 +128,8 @@ wh_feed_make_relations(WhFeed *feed, const char *schema, const char *relname, Re
 			appendStringInfoString(&sql, "effective_to timestamptz, is_deleted boolean, ");
 		appendStringInfoString(&sql, "batch_id bigint, source_position bigint, change_batch_id bigint NOT NULL)");
 		run(sql.data);
+		/* so that used rows can be deleted even where every table is published */
+		run(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", change));
 		comment_on("TABLE", change, "rewritten and removed staged rows that some reader has not used yet, written by widgets_wh");
 		feed->change_log = relation_oid(schema, change_name);
 	}

@@ -81,15 +81,52 @@ stored_offset(WhFeed *feed, const char *unit)
 	return DatumGetInt64(row.values[0]);
 }
 
-/* Store the next offset of a partition. */
-static void
-store_offset(WhFeed *feed, const char *unit, const char *topic, const WhKafkaPartition *partition, int64 offset)
+/*
+ * Tell whether the topic is another one of that name than the one that was
+ * read: it ends before what was read, or has another message there.
+ */
+static bool
+is_another_topic(WhFeed *feed, WhKafkaSource *source, WhKafkaPartition *partitions, int count)
 {
-	Oid			types[5] = {INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID};
-	Datum		args[5] = {Int64GetDatum(feed->feed_id), CStringGetTextDatum(unit), Int64GetDatum(offset),
-	Int64GetDatum(partition->end), CStringGetTextDatum(psprintf("%s/", topic))};
+	WhKafkaMark *marks = palloc(sizeof(WhKafkaMark) * Max(count, 1));
 
-	if (wh_catalog_execute("UPDATE wh.source_unit SET size = $3, end_offset = $4"
+	for (int i = 0; i < count; i++)
+	{
+		WhRow		row;
+
+		wh_kafka_mark_unpack(&marks[i], i, NULL);
+		if (!wh_catalog_row(&row, "SELECT size, checksum FROM wh.source_unit WHERE feed_id OPERATOR(pg_catalog.=) $1"
+							" AND name OPERATOR(pg_catalog.=) $2 ORDER BY generation DESC LIMIT 1",
+							2, (Oid[]) {INT8OID, TEXTOID},
+							(Datum[]) {Int64GetDatum(feed->feed_id),
+								CStringGetTextDatum(psprintf("%s/%d", wh_kafka_source_topic(source), i))}))
+			continue;
+		if (!row.isnull[0] && wh_kafka_continuity(&partitions[i], DatumGetInt64(row.values[0])) == WH_KAFKA_RECREATED)
+			return true;
+		if (!row.isnull[1])
+			wh_kafka_mark_unpack(&marks[i], i, DatumGetByteaPP(row.values[1]));
+		if (marks[i].offset < partitions[i].low)
+			marks[i].offset = -1;
+		if (marks[i].offset >= partitions[i].end)
+			return true;
+	}
+	return wh_kafka_source_check(source, marks, count);
+}
+
+/*
+ * Store the next offset of a partition.  What was known of the last message
+ * read is forgotten: it need not stand before the new place.
+ */
+static void
+store_offset(WhFeed *feed, const char *unit, const char *topic, const WhKafkaPartition *partition, int64 offset,
+			 int64 generation)
+{
+	Oid			types[6] = {INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT8OID};
+	Datum		args[6] = {Int64GetDatum(feed->feed_id), CStringGetTextDatum(unit), Int64GetDatum(offset),
+		Int64GetDatum(partition->end), CStringGetTextDatum(psprintf("%s/", topic)), Int64GetDatum(generation)};
+
+	if (generation == 0 &&
+		wh_catalog_execute("UPDATE wh.source_unit SET size = $3, end_offset = $4, checksum = NULL"
 						   " WHERE feed_id OPERATOR(pg_catalog.=) $1 AND name OPERATOR(pg_catalog.=) $2"
 						   " AND generation OPERATOR(pg_catalog.=) (SELECT max(generation) FROM wh.source_unit"
 						   "  WHERE feed_id OPERATOR(pg_catalog.=) $1 AND pg_catalog.starts_with(name, $5))",
@@ -97,9 +134,23 @@ store_offset(WhFeed *feed, const char *unit, const char *topic, const WhKafkaPar
 		return;
 	wh_catalog_execute("INSERT INTO wh.source_unit (feed_id, unit_no, name, generation, size, end_offset, batch_id)"
 					   " SELECT $1, coalesce(max(unit_no), 0) OPERATOR(pg_catalog.+) 1, $2,"
-					   "  coalesce(max(generation) FILTER (WHERE pg_catalog.starts_with(name, $5)), 1), $3, $4, 0"
+					   "  coalesce(nullif($6, 0), max(generation) FILTER (WHERE pg_catalog.starts_with(name, $5)), 1), $3, $4, 0"
 					   " FROM wh.source_unit WHERE feed_id OPERATOR(pg_catalog.=) $1",
-					   5, types, args, NULL);
+					   6, types, args, NULL);
+}
+
+/* Give the generation after the topic's last one. */
+static int64
+next_generation(WhFeed *feed, const char *topic)
+{
+	WhRow		row;
+
+	if (!wh_catalog_row(&row, "SELECT coalesce(max(generation), 0) OPERATOR(pg_catalog.+) 1 FROM wh.source_unit"
+						" WHERE feed_id OPERATOR(pg_catalog.=) $1 AND pg_catalog.starts_with(name, $2)",
+						2, (Oid[]) {INT8OID, TEXTOID},
+						(Datum[]) {Int64GetDatum(feed->feed_id), CStringGetTextDatum(psprintf("%s/", topic))}))
+		elog(ERROR, "could not read the generation of a topic");
+	return DatumGetInt64(row.values[0]);
 }
 
 /* wh.seek_feed(feed text, place text, "time" timestamptz, offsets jsonb) */
@@ -114,6 +165,7 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 	WhKafkaPlace *places;
 	const char *topic;
 	int			count;
+	int64		generation = 0;	/* a new one; 0 = none */
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("feed must not be null")));
@@ -148,13 +200,16 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(2))
 		wh_kafka_source_find(source, places, count);
-	wh_kafka_source_close(source);
-
 	SPI_connect();
+	if (is_another_topic(feed, source, partitions, count))
+		generation = next_generation(feed, topic);
+	wh_kafka_source_close(source);
 	for (int i = 0; i < count; i++)
 	{
 		char	   *unit = psprintf("%s/%d", topic, i);
 
+		if (places[i].offset < 0 && generation > 0)
+			places[i].offset = partitions[i].low;
 		if (places[i].offset < 0)
 			continue;
 		if (offsets && (places[i].offset < partitions[i].low || places[i].offset > partitions[i].end))
@@ -163,14 +218,14 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 					 errmsg("partition %d of topic \"%s\" has no offset %lld", i, topic, (long long) places[i].offset),
 					 errdetail("It has the offsets from %lld to %lld.",
 							   (long long) partitions[i].low, (long long) partitions[i].end)));
-		if (feed->load == WH_LOAD_APPEND && feed->key == NIL && feed->last_batch_id > 0 &&
+		if (generation == 0 && feed->load == WH_LOAD_APPEND && feed->key == NIL && feed->last_batch_id > 0 &&
 			places[i].offset < stored_offset(feed, unit))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("cannot go back in the topic of feed \"%s\": it is an append feed without key", feed->name),
 					 errdetail("What it has staged would be staged again."),
 					 errhint("Make a new feed.")));
-		store_offset(feed, unit, topic, &partitions[i], places[i].offset);
+		store_offset(feed, unit, topic, &partitions[i], places[i].offset, generation);
 	}
 	SPI_finish();
 	wh_feed_invalidate(feed);

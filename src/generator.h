@@ -90,6 +90,7 @@ struct WhColumn
 
 	WhFill		fill;			/* NULL: NULL */
 	void	   *state;			/* of the kind */
+	bool		is_drawn;		/* fill uses its random numbers */
 	WhGroup    *group;			/* columns that come from one choice */
 	int			group_column;
 	int			ndepends;
@@ -108,6 +109,9 @@ struct WhColumn
 	char	  **words;
 	char		buffer[WH_NUMERIC_BUFFER];	/* of a numeric of the current row */
 };
+
+/* New rows for which the row of a reference is chosen together. */
+#define WH_GROUP_AHEAD WH_ZIPF_ROWS
 
 /* What one choice decides for several columns. */
 typedef enum WhGroupKind
@@ -150,6 +154,8 @@ struct WhGroup
 	WhCellKind	   *cell_kinds;			/* of each column */
 	char	   *bytes;			/* values by reference */
 	Size		nbytes;
+	int64		ahead_from;		/* row number that ahead starts with */
+	int64		ahead[WH_GROUP_AHEAD];	/* rows chosen for new rows */
 };
 
 /* What is asked of one call of wh.generate. */

@@ -96,6 +96,7 @@ wh_generator_group(WhGenerator *generator, WhGroupKind kind, const char *label)
 	group->kind = kind;
 	group->label = pstrdup(label);
 	group->chosen_for = -1;
+	group->ahead_from = -WH_GROUP_AHEAD;
 	group->columns = palloc(sizeof(char *) * generator->ncolumns);
 	group->targets = palloc(sizeof(WhColumn *) * generator->ncolumns);
 	image = psprintf("%s/%d/%s", generator->name, (int) kind, label);
@@ -119,6 +120,7 @@ init_column(WhGenerator *generator, WhColumn *column, int index, const char *nam
 	column->typmod = typmod;
 	column->collation = collation;
 	column->stream = wh_random_mix((uint64) generator->request.seed ^ wh_random_hash(image, strlen(image)));
+	column->is_drawn = true;
 	wh_value_prepare(column);
 }
 

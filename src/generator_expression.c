@@ -136,6 +136,7 @@ use_expression(WhGenerator *generator, WhColumn *column, Node *expression)
 	state->executor = ExecInitExpr((Expr *) expression, NULL);
 	column->state = state;
 	column->fill = fill_expression;
+	column->is_drawn = false;
 }
 
 /* Prepare {"kind": "expression", "expression": "..."}. */

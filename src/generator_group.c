@@ -32,18 +32,9 @@ typedef struct GroupReceiver
 	Size	   *longest;		/* value by reference of each column */
 	bool	   *may_be_short;	/* may values of each column have a header of one byte? */
 	bool		has_null;
-	uint64	   *hash;			/* of the first column, or the parent's key */
-	uint64	   *tie;			/* of all columns */
+	int64	   *keys;			/* of linked parents, else NULL */
+	bool		is_sorted;		/* by these */
 } GroupReceiver;
-
-/* What a process shares of a group with its workers, before its arrays. */
-typedef struct SharedGroup
-{
-	int64		nrows;
-	Size		nbytes;
-	bool		is_linked;
-	bool		has_null;
-} SharedGroup;
 
 /* Receiving ------------------------------------------------------------------ */
 
@@ -126,14 +117,14 @@ grow(GroupReceiver *receiver)
 	{
 		group->values = palloc(sizeof(Datum) * cells);
 		group->isnull = palloc(sizeof(bool) * cells);
-		receiver->hash = palloc(sizeof(uint64) * receiver->allocated);
-		receiver->tie = palloc(sizeof(uint64) * receiver->allocated);
+		if (group->is_linked)
+			receiver->keys = palloc(sizeof(int64) * receiver->allocated);
 		return;
 	}
 	group->values = repalloc_huge(group->values, sizeof(Datum) * cells);
 	group->isnull = repalloc_huge(group->isnull, sizeof(bool) * cells);
-	receiver->hash = repalloc_huge(receiver->hash, sizeof(uint64) * receiver->allocated);
-	receiver->tie = repalloc_huge(receiver->tie, sizeof(uint64) * receiver->allocated);
+	if (group->is_linked)
+		receiver->keys = repalloc_huge(receiver->keys, sizeof(int64) * receiver->allocated);
 }
 
 static bool
@@ -143,7 +134,6 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	WhGroup    *group = receiver->group;
 	MemoryContext old_context = MemoryContextSwitchTo(receiver->generator->context);
 	int64		row = group->nrows;
-	uint64		tie = 0;
 
 	if (row == receiver->allocated)
 		grow(receiver);
@@ -164,15 +154,15 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 		group->values[row * group->ncolumns + i] = kept;
 		group->isnull[row * group->ncolumns + i] = isnull;
 		receiver->has_null |= isnull;
-		tie = wh_random_mix(tie + hash_value(value, isnull, target->typlen, target->typbyval));
-		if (i == 0)
-			receiver->hash[row] = tie;
 		if (value != slot->tts_values[i])
 			pfree(DatumGetPointer(value));
 	}
-	receiver->tie[row] = tie;
 	if (group->is_linked)
-		receiver->hash[row] = DatumGetInt64(slot->tts_values[group->ncolumns]);
+	{
+		receiver->keys[row] = DatumGetInt64(slot->tts_values[group->ncolumns]);
+		if (row > 0 && receiver->keys[row] <= receiver->keys[row - 1])
+			receiver->is_sorted = false;
+	}
 	group->nrows++;
 	MemoryContextSwitchTo(old_context);
 	return true;
@@ -197,18 +187,22 @@ typedef struct SortItem
 	int64		row;
 } SortItem;
 
-static int
-compare_items(const void *a, const void *b)
+static inline int
+compare_items(const SortItem *a, const SortItem *b)
 {
-	const SortItem *x = a;
-	const SortItem *y = b;
-
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	if (x->tie != y->tie)
-		return x->tie < y->tie ? -1 : 1;
+	if (a->hash != b->hash)
+		return a->hash < b->hash ? -1 : 1;
+	if (a->tie != b->tie)
+		return a->tie < b->tie ? -1 : 1;
 	return 0;
 }
+
+#define ST_SORT sort_items
+#define ST_ELEMENT_TYPE SortItem
+#define ST_COMPARE(a, b) compare_items(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * Return the group's rows in the order of their hash, or linked parents in the
@@ -220,21 +214,32 @@ sort_group(GroupReceiver *receiver, int64 *count)
 	WhGroup    *group = receiver->group;
 	SortItem   *items;
 	int64		kept = 0;
-	bool		is_sorted = true;
 
 	*count = group->nrows;
-	for (int64 i = 1; i < group->nrows && is_sorted; i++)
-		is_sorted = receiver->hash[i - 1] < receiver->hash[i];
-	if (is_sorted)
+	if (group->is_linked && receiver->is_sorted)
 		return NULL;
 	items = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(SortItem) * group->nrows);
 	for (int64 i = 0; i < group->nrows; i++)
 	{
-		items[i].hash = receiver->hash[i];
-		items[i].tie = receiver->tie[i];
+		uint64		tie = 0;
+
 		items[i].row = i;
+		for (int c = 0; c < group->ncolumns; c++)
+		{
+			WhColumn   *target = group->targets[c];
+			int64		cell = i * group->ncolumns + c;
+			Datum		value = target->typbyval ? group->values[cell] :
+				PointerGetDatum(group->bytes + group->values[cell]);
+
+			tie = wh_random_mix(tie + hash_value(value, group->isnull[cell], target->typlen, target->typbyval));
+			if (c == 0)
+				items[i].hash = tie;
+		}
+		items[i].tie = tie;
+		if (group->is_linked)
+			items[i].hash = (uint64) receiver->keys[i];
 	}
-	qsort(items, group->nrows, sizeof(SortItem), compare_items);
+	sort_items(items, group->nrows);
 	for (int64 i = 0; i < group->nrows; i++)
 		if (i == 0 || !group->is_linked || items[i].hash != items[i - 1].hash)
 			items[kept++] = items[i];
@@ -266,7 +271,6 @@ pack_group(GroupReceiver *receiver)
 			receiver->longest[c] <= sizeof(Datum) ? WH_CELL_INSIDE : WH_CELL_BYTES;
 		has_references |= group->cell_kinds[c] != WH_CELL_VALUE;
 	}
-	pfree(receiver->tie);
 	if (items || has_references)
 	{
 		values = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * count * group->ncolumns);
@@ -303,7 +307,8 @@ pack_group(GroupReceiver *receiver)
 	}
 	if (items)
 		pfree(items);
-	pfree(receiver->hash);
+	if (receiver->keys)
+		pfree(receiver->keys);
 	if (!receiver->has_null)
 	{
 		pfree(group->isnull);
@@ -385,6 +390,7 @@ load_group(WhGenerator *generator, WhGroup *group)
 	receiver.pub.mydest = DestNone;
 	receiver.generator = generator;
 	receiver.group = group;
+	receiver.is_sorted = true;
 	old_context = MemoryContextSwitchTo(generator->context);
 	group->cell_kinds = palloc0(sizeof(WhCellKind) * group->ncolumns);
 	receiver.longest = palloc0(sizeof(Size) * group->ncolumns);
@@ -444,101 +450,4 @@ wh_generator_count_parents(WhGenerator *generator)
 			 errmsg("relation \"%s\" has no parent to link to", generator->name),
 			 errhint("Declare a column of kind \"parent\", or leave out link_parent.")));
 	return 0;
-}
-
-/* Sharing -------------------------------------------------------------------- */
-
-static Size
-shared_size(const WhGroup *group)
-{
-	Size		cells = (Size) group->nrows * group->ncolumns;
-
-	return MAXALIGN(sizeof(SharedGroup)) + MAXALIGN(sizeof(WhCellKind) * group->ncolumns) + sizeof(Datum) * cells +
-		(group->isnull ? MAXALIGN(sizeof(bool) * cells) : 0) + MAXALIGN(group->nbytes);
-}
-
-/* Return the size of what wh_generator_share_groups writes; all is loaded. */
-Size
-wh_generator_shared_groups_size(WhGenerator *generator)
-{
-	Size		size = 0;
-
-	for (int i = 0; i < generator->ngroups; i++)
-		if (generator->groups[i]->kind != WH_GROUP_PLACE)
-			size = add_size(size, shared_size(generator->groups[i]));
-	return size;
-}
-
-static char *
-write_array(char *next, const void *array, Size size)
-{
-	if (size > 0)
-		memcpy(next, array, size);
-	return next + MAXALIGN(size);
-}
-
-/* Copy the loaded groups to shared memory. */
-void
-wh_generator_share_groups(WhGenerator *generator, char *memory)
-{
-	for (int i = 0; i < generator->ngroups; i++)
-	{
-		WhGroup    *group = generator->groups[i];
-		Size		cells = (Size) group->nrows * group->ncolumns;
-		SharedGroup header;
-
-		if (group->kind == WH_GROUP_PLACE)
-			continue;
-		memset(&header, 0, sizeof(header));
-		header.nrows = group->nrows;
-		header.nbytes = group->nbytes;
-		header.is_linked = group->is_linked;
-		header.has_null = group->isnull != NULL;
-		memory = write_array(memory, &header, sizeof(header));
-		memory = write_array(memory, group->cell_kinds, sizeof(WhCellKind) * group->ncolumns);
-		memory = write_array(memory, group->values, sizeof(Datum) * cells);
-		if (group->isnull)
-			memory = write_array(memory, group->isnull, sizeof(bool) * cells);
-		memory = write_array(memory, group->bytes, group->nbytes);
-	}
-}
-
-/*
- * Use the groups in shared memory, which the same generator, compiled from the
- * same declaration in the leader, has written.
- */
-void
-wh_generator_attach_groups(WhGenerator *generator, char *memory)
-{
-	for (int i = 0; i < generator->ngroups; i++)
-	{
-		WhGroup    *group = generator->groups[i];
-		SharedGroup *header = (SharedGroup *) memory;
-		MemoryContext old_context;
-		Size		cells;
-
-		if (group->kind == WH_GROUP_PLACE)
-			continue;
-		cells = (Size) header->nrows * group->ncolumns;
-		group->is_loaded = true;
-		group->is_linked = header->is_linked;
-		group->nrows = header->nrows;
-		group->nbytes = header->nbytes;
-		memory += MAXALIGN(sizeof(SharedGroup));
-		group->cell_kinds = (WhCellKind *) memory;
-		memory += MAXALIGN(sizeof(WhCellKind) * group->ncolumns);
-		group->values = (Datum *) memory;
-		memory += sizeof(Datum) * cells;
-		if (header->has_null)
-		{
-			group->isnull = (bool *) memory;
-			memory += MAXALIGN(sizeof(bool) * cells);
-		}
-		group->bytes = memory;
-		memory += MAXALIGN(group->nbytes);
-		old_context = MemoryContextSwitchTo(generator->context);
-		if (group->popularity > 0 && group->nrows > 0)
-			wh_random_zipf_init(&group->zipf, group->nrows, group->popularity);
-		MemoryContextSwitchTo(old_context);
-	}
 }

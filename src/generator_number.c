@@ -63,6 +63,7 @@ wh_generator_prepare_sequence(WhGenerator *generator, WhColumn *column, const Wh
 	if (generator->key_step <= 0)
 		wh_spec_error(spec, "option \"step\" must be positive");
 	column->fill = fill_sequence;
+	column->is_drawn = false;
 }
 
 /* Numbers -------------------------------------------------------------------- */

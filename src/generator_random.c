@@ -203,7 +203,7 @@ static void
 zipf_init_guide(WhZipf *zipf, int n, double exponent)
 {
 	double	   *cumulative = palloc(sizeof(double) * n);
-	int		   *guide = palloc(sizeof(int) * (1 << ZIPF_GUIDE_BITS));
+	uint16	   *guide = palloc(sizeof(uint16) * (1 << ZIPF_GUIDE_BITS));
 	double		sum = 0;
 	int			k = 0;
 
@@ -220,7 +220,7 @@ zipf_init_guide(WhZipf *zipf, int n, double exponent)
 	{
 		while (cumulative[k] <= (double) g / (1 << ZIPF_GUIDE_BITS))
 			k++;
-		guide[g] = k;
+		guide[g] = (uint16) k;
 	}
 	zipf->cumulative = cumulative;
 	zipf->guide = guide;
@@ -258,6 +258,17 @@ wh_random_zipf_init(WhZipf *zipf, int64 n, double exponent)
 	zipf->shortcut = 2.0 - zipf_h_integral_inverse(zipf, zipf_h_integral(zipf, 2.5) - zipf_h(zipf, 2.0));
 }
 
+/* Return the rank of a uniform number, at or after index k. */
+static inline int64
+zipf_invert(const WhZipf *zipf, uint64 x, int k)
+{
+	double		share = (double) (x >> 11) * (1.0 / 9007199254740992.0);
+
+	while (zipf->cumulative[k] <= share)
+		k++;
+	return k + 1;
+}
+
 /* Draw a rank, 1 the most frequent. */
 int64
 wh_random_zipf(const WhZipf *zipf, WhRandom *random)
@@ -267,12 +278,8 @@ wh_random_zipf(const WhZipf *zipf, WhRandom *random)
 	if (zipf->cumulative)
 	{
 		uint64		x = wh_random_next(random);
-		double		share = (double) (x >> 11) * (1.0 / 9007199254740992.0);
-		int			k = zipf->guide[x >> (64 - ZIPF_GUIDE_BITS)];
 
-		while (zipf->cumulative[k] <= share)
-			k++;
-		return k + 1;
+		return zipf_invert(zipf, x, zipf->guide[x >> (64 - ZIPF_GUIDE_BITS)]);
 	}
 	for (;;)
 	{
@@ -288,6 +295,39 @@ wh_random_zipf(const WhZipf *zipf, WhRandom *random)
 			u >= zipf_h_integral(zipf, k + 0.5) - zipf_h(zipf, k))
 			return (int64) k;
 	}
+}
+
+/*
+ * Draw the ranks of several rows of one stream, as wh_random_zipf does at their
+ * start; what it looks up is fetched from memory for all at a time.
+ */
+void
+wh_random_zipf_rows(const WhZipf *zipf, uint64 stream, int64 row, int count, int64 *ranks)
+{
+	uint64		x[WH_ZIPF_ROWS];
+	int			start[WH_ZIPF_ROWS];
+
+	Assert(count <= WH_ZIPF_ROWS);
+	if (zipf->cumulative == NULL)
+	{
+		for (int i = 0; i < count; i++)
+		{
+			WhRandom	random = wh_random_start(stream, row + i);
+
+			ranks[i] = wh_random_zipf(zipf, &random);
+		}
+		return;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		WhRandom	random = wh_random_start(stream, row + i);
+
+		x[i] = wh_random_next(&random);
+		start[i] = zipf->guide[x[i] >> (64 - ZIPF_GUIDE_BITS)];
+		wh_prefetch(&zipf->cumulative[start[i]]);
+	}
+	for (int i = 0; i < count; i++)
+		ranks[i] = zipf_invert(zipf, x[i], start[i]);
 }
 
 /*
@@ -358,8 +398,10 @@ int
 wh_random_alias(const WhAlias *alias, WhRandom *random)
 {
 	int			i = (int) wh_random_below(random, alias->count);
+	int			other = alias->alias[i];
 
-	return (wh_random_next(random) >> 1) < alias->threshold[i] ? i : alias->alias[i];
+	/* Both are at hand: which one it is cannot be foreseen. */
+	return (wh_random_next(random) >> 1) < alias->threshold[i] ? i : other;
 }
 
 /* Hash bytes to 64 bits, equal on every machine (FNV-1a, scrambled). */

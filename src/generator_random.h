@@ -12,6 +12,16 @@
 
 #include "postgres.h"
 
+/* Ask the processor for memory that is needed soon. */
+#ifdef __GNUC__
+#define wh_prefetch(address) __builtin_prefetch(address)
+#else
+#define wh_prefetch(address) ((void) (address))
+#endif
+
+/* Most ranks that are drawn together. */
+#define WH_ZIPF_ROWS 32
+
 #define WH_RANDOM_GOLDEN UINT64CONST(0x9E3779B97F4A7C15)
 
 /* A sequence of draws: SplitMix64 (Steele, Lea and Flood, 2014). */
@@ -36,7 +46,7 @@ typedef struct WhZipf
 {
 	WhAlias		few;			/* count 0: more */
 	double	   *cumulative;		/* share of the ranks up to this one; NULL: many */
-	int		   *guide;
+	uint16	   *guide;
 	double		n;
 	double		exponent;
 	double		h_first;
@@ -103,6 +113,7 @@ extern double wh_random_log(double x);
 extern double wh_random_exp(double x);
 extern double wh_random_normal(WhRandom *random);
 extern void wh_random_zipf_init(WhZipf *zipf, int64 n, double exponent);
+extern void wh_random_zipf_rows(const WhZipf *zipf, uint64 stream, int64 row, int count, int64 *ranks);
 extern int64 wh_random_zipf(const WhZipf *zipf, WhRandom *random);
 extern void wh_random_alias_init(WhAlias *alias, int count, const double *weights);
 extern int	wh_random_alias(const WhAlias *alias, WhRandom *random);

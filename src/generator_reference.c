@@ -35,21 +35,68 @@ find_relation(WhGenerator *generator, const WhSpec *spec, char *name)
 	return oid;
 }
 
+/*
+ * Choose for the next rows together, and fetch what is chosen: a processor
+ * waits for the memory of several at a time.
+ */
+static void
+choose_ahead(const WhGenerator *generator, WhGroup *group, int64 row)
+{
+	int64	   *ahead = group->ahead;
+
+	group->ahead_from = row;
+	if (group->is_linked)
+	{
+		int64		per_parent = generator->request.per_parent;
+		int64		parent = (row - generator->request.first_row) / per_parent;
+		int64		left = per_parent - (row - generator->request.first_row) % per_parent;
+
+		for (int i = 0; i < WH_GROUP_AHEAD; i++)
+		{
+			if (left-- == 0)
+			{
+				parent++;
+				left = per_parent - 1;
+			}
+			ahead[i] = parent;
+		}
+		return;
+	}
+	if (group->popularity > 0)
+	{
+		wh_random_zipf_rows(&group->zipf, group->stream, row, WH_GROUP_AHEAD, ahead);
+		for (int i = 0; i < WH_GROUP_AHEAD; i++)
+			ahead[i]--;
+	}
+	else
+		for (int i = 0; i < WH_GROUP_AHEAD; i++)
+		{
+			WhRandom	random = wh_random_start(group->stream, row + i);
+
+			ahead[i] = (int64) wh_random_below(&random, group->nrows);
+		}
+	for (int i = 0; i < WH_GROUP_AHEAD; i++)
+		wh_prefetch(&group->values[ahead[i] * group->ncolumns]);
+}
+
 /* Choose the row of the group for the generator's current row. */
 static int64
-choose(WhGenerator *generator, WhGroup *group)
+choose(const WhGenerator *generator, WhGroup *group)
 {
-	WhRandom	random;
+	int64		row = generator->row;
 
-	if (group->chosen_for == generator->row && group->chosen_variation == generator->variation)
-		return group->chosen;
-	group->chosen_for = generator->row;
-	group->chosen_variation = generator->variation;
-	if (group->is_linked && generator->variation == 0)
-		group->chosen = (generator->row - generator->request.first_row) / generator->request.per_parent;
-	else
+	if (generator->variation == 0)
 	{
-		random = wh_random_start(group->stream ^ generator->variation, generator->row);
+		if (row < group->ahead_from || row >= group->ahead_from + WH_GROUP_AHEAD)
+			choose_ahead(generator, group, row);
+		return group->ahead[row - group->ahead_from];
+	}
+	if (group->chosen_for != row || group->chosen_variation != generator->variation)
+	{
+		WhRandom	random = wh_random_start(group->stream ^ generator->variation, row);
+
+		group->chosen_for = row;
+		group->chosen_variation = generator->variation;
 		if (group->popularity > 0)
 			group->chosen = wh_random_zipf(&group->zipf, &random) - 1;
 		else
@@ -129,4 +176,5 @@ wh_generator_prepare_reference(WhGenerator *generator, WhColumn *column, const W
 	column->group = group;
 	column->group_column = group->ncolumns++;
 	column->fill = fill_reference;
+	column->is_drawn = false;
 }

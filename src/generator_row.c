@@ -48,7 +48,14 @@ wh_generator_fill_row(WhGenerator *generator, int64 row)
 
 	generator->row = row;
 	for (int i = 0; i < generator->norder; i++)
-		wh_generator_fill_column(generator, generator->order[i]);
+	{
+		WhColumn   *column = generator->order[i];
+
+		if (column->is_drawn || column->null_share || column->ndirt)
+			wh_generator_fill_column(generator, column);
+		else
+			column->fill(generator, column, NULL);
+	}
 	MemoryContextSwitchTo(old_context);
 }
 

@@ -44,6 +44,14 @@ pick(const WhWords *words, WhRandom *random)
 	return words->words[wh_random_below(random, words->count)];
 }
 
+/* Append a blank and a word. */
+static void
+append_word(StringInfo text, const char *word)
+{
+	appendStringInfoChar(text, ' ');
+	appendStringInfoString(text, word);
+}
+
 static void
 put(WhGenerator *generator, WhColumn *column)
 {
@@ -228,7 +236,7 @@ fill_company(WhGenerator *generator, WhColumn *column, WhRandom *random)
 	resetStringInfo(&generator->text);
 	appendStringInfoString(&generator->text, is_family ? pick_common(&wh_words_last, random) :
 						   pick(&wh_words_company, random));
-	appendStringInfo(&generator->text, " %s", pick(&wh_words_company_kind, random));
+	append_word(&generator->text, pick(&wh_words_company_kind, random));
 	put(generator, column);
 }
 
@@ -237,8 +245,8 @@ fill_product(WhGenerator *generator, WhColumn *column, WhRandom *random)
 {
 	resetStringInfo(&generator->text);
 	appendStringInfoString(&generator->text, pick(&wh_words_quality, random));
-	appendStringInfo(&generator->text, " %s", pick(&wh_words_material, random));
-	appendStringInfo(&generator->text, " %s", pick(&wh_words_thing, random));
+	append_word(&generator->text, pick(&wh_words_material, random));
+	append_word(&generator->text, pick(&wh_words_thing, random));
 	if (wh_random_below(random, 2) == 0)
 		appendStringInfo(&generator->text, " %d", (int) (wh_random_below(random, 99) + 1) * 10);
 	put(generator, column);
@@ -259,11 +267,18 @@ fill_text(WhGenerator *generator, WhColumn *column, WhRandom *random)
 		if (i > 0)
 			appendStringInfoChar(&generator->text, ' ');
 		if (opening)
-			appendStringInfo(&generator->text, "%s %s", opening, verb);
+		{
+			appendStringInfoString(&generator->text, opening);
+			append_word(&generator->text, verb);
+		}
 		else
-			appendStringInfo(&generator->text, "%c%s", pg_ascii_toupper((unsigned char) verb[0]), verb + 1);
-		appendStringInfo(&generator->text, " %s", pick(&wh_words_object, random));
-		appendStringInfo(&generator->text, " %s.", pick(&wh_words_closing, random));
+		{
+			appendStringInfoChar(&generator->text, (char) pg_ascii_toupper((unsigned char) verb[0]));
+			appendStringInfoString(&generator->text, verb + 1);
+		}
+		append_word(&generator->text, pick(&wh_words_object, random));
+		append_word(&generator->text, pick(&wh_words_closing, random));
+		appendStringInfoChar(&generator->text, '.');
 	}
 	put(generator, column);
 }

@@ -20,6 +20,7 @@
 
 #include "generator_group.h"
 #include "generator_update.h"
+#include "object_name.h"
 
 /* A statement that changes a column, with those of its group. */
 typedef struct Change
@@ -180,19 +181,135 @@ change_row(WhGenerator *generator, Change *change, HeapTuple tuple, TupleDesc tu
 	MemoryContextReset(generator->row_context);
 }
 
+/* Read the numbers of a query's only column into an array, which the caller frees. */
+static int64 *
+read_numbers(const char *sql, int64 *count)
+{
+	int64	   *numbers;
+
+	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "reading keys failed: %s", SPI_result_code_string(SPI_result));
+	*count = SPI_processed;
+	numbers = palloc_extended(sizeof(int64) * (*count + 1), MCXT_ALLOC_HUGE);
+	for (int64 i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		numbers[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return numbers;
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Sort keys and drop repeats; returns how many are left. */
+static int64
+sort_keys(int64 *keys, int64 count)
+{
+	int64		kept = 0;
+
+	qsort(keys, count, sizeof(int64), compare_keys);
+	for (int64 i = 0; i < count; i++)
+		if (i == 0 || keys[i] != keys[i - 1])
+			keys[kept++] = keys[i];
+	return kept;
+}
+
+/*
+ * Choose keys of rows for updates by drawing numbers of the sequence, so that
+ * a large table need not be read for a few updates.  Returns their number, or
+ * -1 when the rows are too few, or the sequence has too many gaps.
+ */
+static int64
+draw_keys(WhGenerator *generator, const char *relation, const char *key, int64 updates, int64 before_key,
+		  WhRandom *random, int64 *keys)
+{
+	int64		count = 0;
+	int64		nrange;
+	int64		low;
+	int64		numbers;
+	int64	   *range = read_numbers(psprintf("SELECT k FROM (SELECT min(%s)::pg_catalog.int8 AS lo, max(%s)::pg_catalog.int8 AS hi FROM %s WHERE %s < " INT64_FORMAT ") r,"
+											  " LATERAL (VALUES (lo), (hi)) v(k) WHERE k IS NOT NULL ORDER BY k",
+											  key, key, relation, key, before_key), &nrange);
+
+	if (nrange < 2)
+		return -1;
+	low = range[0];
+	numbers = (range[1] - low) / generator->key_step + 1;
+	if (updates > numbers / 8)
+		return -1;
+	for (int round = 0; round < 8 && count < updates; round++)
+	{
+		int64		missing = updates - count;
+		int64		nfound;
+		int64	   *found;
+		StringInfoData sql;
+
+		initStringInfo(&sql);
+		appendStringInfo(&sql, "SELECT DISTINCT %s::pg_catalog.int8 FROM %s WHERE %s = ANY ('{", key, relation, key);
+		for (int64 i = 0; i < missing; i++)
+			appendStringInfo(&sql, "%s" INT64_FORMAT, i ? "," : "",
+							 low + (int64) wh_random_below(random, numbers) * generator->key_step);
+		appendStringInfo(&sql, "}'::%s[])", wh_type_name(generator->key->type));
+		found = read_numbers(sql.data, &nfound);
+		pfree(sql.data);
+		memcpy(keys + count, found, sizeof(int64) * nfound);
+		pfree(found);
+		count = sort_keys(keys, count + nfound);
+	}
+	return count == updates ? count : -1;
+}
+
+/*
+ * Choose the keys of rows to change, below before_key, in order; returns their
+ * number, which is that of all rows when they are fewer than updates.
+ */
+static int64
+choose_keys(WhGenerator *generator, int64 updates, int64 before_key, WhRandom *random, int64 **keys)
+{
+	const char *key = quote_identifier(generator->key->name);
+	const char *relation = relation_name(generator);
+	int64		count;
+	int64		chosen = 0;
+	int64	   *all;
+
+	*keys = palloc_extended(sizeof(int64) * (updates + 1), MCXT_ALLOC_HUGE);
+	count = draw_keys(generator, relation, key, updates, before_key, random, *keys);
+	if (count >= 0)
+		return count;
+	all = read_numbers(psprintf("SELECT DISTINCT %s::pg_catalog.int8 FROM %s WHERE %s < " INT64_FORMAT " ORDER BY 1",
+								key, relation, key, before_key), &count);
+	if (updates > count)
+	{
+		ereport(NOTICE,
+				(errmsg("only " INT64_FORMAT " of " INT64_FORMAT " updates: relation \"%s\" has no more rows",
+						count, updates, generator->name)));
+		updates = count;
+	}
+	/* selection sampling: Knuth, The Art of Computer Programming, 3.4.2, algorithm S */
+	for (int64 i = 0; i < count && chosen < updates; i++)
+		if (wh_random_below(random, count - i) < (uint64) (updates - chosen))
+			(*keys)[chosen++] = all[i];
+	pfree(all);
+	return chosen;
+}
+
 /*
  * Change rows with keys below before_key and return how many; at most as many
- * as there are (a notice tells).  Which ones: selection sampling (Knuth, The
- * Art of Computer Programming, 3.4.2, algorithm S) over the sorted keys.
+ * as there are (a notice tells).
  */
 int64
 wh_generator_update(WhGenerator *generator, int64 updates, int64 before_key)
 {
-	char	   *key;
-	char	   *relation = relation_name(generator);
-	int64		count;
 	int64	   *keys;
-	int64		left;
 	int			nchanges;
 	Change	   *changes;
 	SPIPlanPtr	fetch;
@@ -208,7 +325,6 @@ wh_generator_update(WhGenerator *generator, int64 updates, int64 before_key)
 				 errhint("Declare a column of kind \"sequence\".")));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	key = unconstify(char *, quote_identifier(generator->key->name));
 	changes = prepare_changes(generator, &nchanges);
 	if (nchanges == 0)
 		ereport(ERROR,
@@ -219,41 +335,19 @@ wh_generator_update(WhGenerator *generator, int64 updates, int64 before_key)
 		if (changes[i].column->group && changes[i].column->group->kind != WH_GROUP_PLACE)
 			wh_generator_load_groups(generator);
 
-	if (SPI_execute(psprintf("SELECT DISTINCT %s::pg_catalog.int8 FROM %s WHERE %s < " INT64_FORMAT " ORDER BY 1",
-							 key, relation, key, before_key), true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "reading keys failed: %s", SPI_result_code_string(SPI_result));
-	count = SPI_processed;
-	keys = palloc_extended(sizeof(int64) * (count + 1), MCXT_ALLOC_HUGE);
-	for (int64 i = 0; i < count; i++)
-	{
-		bool		isnull;
-
-		keys[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-	}
-	SPI_freetuptable(SPI_tuptable);
-	if (updates > count)
-	{
-		ereport(NOTICE,
-				(errmsg("only " INT64_FORMAT " of " INT64_FORMAT " updates: relation \"%s\" has no more rows",
-						count, updates, generator->name)));
-		updates = count;
-	}
-
-	key_type = generator->key->type;
-	fetch = prepare(psprintf("SELECT * FROM %s WHERE %s = $1 LIMIT 1", relation, key), 1, &key_type);
 	random = wh_random_start(wh_random_hash(generator->name, strlen(generator->name)) ^
 							 (uint64) generator->request.seed, generator->request.batch_id);
+	updates = choose_keys(generator, updates, before_key, &random, &keys);
+	key_type = generator->key->type;
+	fetch = prepare(psprintf("SELECT * FROM %s WHERE %s = $1 LIMIT 1", relation_name(generator),
+							 quote_identifier(generator->key->name)), 1, &key_type);
 	loop_context = AllocSetContextCreate(CurrentMemoryContext, "wh generator update", ALLOCSET_DEFAULT_SIZES);
-	left = updates;
-	for (int64 i = 0; i < count && left > 0; i++)
+	for (int64 i = 0; i < updates; i++)
 	{
 		MemoryContext old_context;
 		Datum		key_value;
 		SPITupleTable *found;
 
-		if (wh_random_below(&random, count - i) >= (uint64) left)
-			continue;
-		left--;
 		CHECK_FOR_INTERRUPTS();
 		old_context = MemoryContextSwitchTo(loop_context);
 		generator->row = (keys[i] - generator->key_start) / generator->key_step + 1;

@@ -29,6 +29,7 @@ typedef struct WhAttribute
 	bool		by_value;
 	bool		may_be_short;	/* have a header of one byte */
 	uint8		alignment;
+	uint16		infomask;		/* of tuples with such a value */
 } WhAttribute;
 
 typedef struct WhWriter
@@ -50,7 +51,6 @@ typedef struct WhWriter
 	int			ntuples;		/* on that one */
 	Size		reserve;		/* bytes left free on each page */
 	WhAttribute *attributes;
-	bool		has_width;		/* a column is a varlena */
 	char	   *row;			/* being formed */
 
 	/* By slots, when not by pages. */

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -22,8 +23,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "object_name.h"
 #include "splice.h"
 
 /* Give the stored start of a batch. */
@@ -50,6 +53,33 @@ batch_start(int64 batch_id)
 	return result;
 }
 
+/*
+ * Refuse a source that has lost a column: a new name would silently go on as
+ * nulls under the old one.
+ */
+static void
+check_missing_columns(WhIngest *ing)
+{
+	for (int i = 0; i < ing->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(ing->desc, i);
+		AttrNumber	attnum = i + 1;
+
+		if (att->attisdropped || attnum == ing->ours.effective_from || attnum == ing->ours.effective_to ||
+			attnum == ing->ours.is_deleted || attnum == ing->ours.batch_id ||
+			attnum == ing->ours.source_position)
+			continue;
+		if (get_attnum(ing->feed->source, NameStr(att->attname)) == InvalidAttrNumber &&
+			!wh_feed_may_miss(ing->feed, NameStr(att->attname)))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" is missing from the source of feed \"%s\"",
+							NameStr(att->attname), ing->feed->name),
+					 errdetail("It is staged, and was dropped or renamed in the source."),
+					 errhint("Put it back, or call wh.alter_feed to go on without it: it is null in records to come.")));
+	}
+}
+
 /* Find the engine's columns, and each source column, in the staging table. */
 static void
 map_columns(WhIngest *ing)
@@ -63,6 +93,7 @@ map_columns(WhIngest *ing)
 	ing->ours.is_deleted = get_attnum(table, "is_deleted");
 	ing->ours.batch_id = get_attnum(table, "batch_id");
 	ing->ours.source_position = get_attnum(table, "source_position");
+	check_missing_columns(ing);
 	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
 	ing->image = palloc0(sizeof(AttrNumber) * ing->desc->natts);
 	for (int i = 0; i < ing->source_desc->natts; i++)
@@ -190,7 +221,7 @@ save_feed(WhIngest *ing)
 
 	if (!ing->result->changed && !new_watermark)
 		return;
-	if (ing->kind == WH_SOURCE_RELATION)
+	if (ing->kind == WH_SOURCE_RELATION && !ing->is_retry)
 		args[1] = Int64GetDatum(feed->reads + 1);
 	if (new_watermark)
 		args[2] = CStringGetTextDatum(ing->watermark_seen);
@@ -304,7 +335,7 @@ ingest(WhIngest *ing)
 	}
 	if (ing->hold)
 		wh_hold_release(ing);
-	if (ing->feed->load != WH_LOAD_SNAPSHOT)
+	if (ing->feed->load != WH_LOAD_SNAPSHOT || ing->is_retry)
 		wh_splice_finish(ing);
 	if (ing->writer)
 	{
@@ -322,8 +353,8 @@ ingest(WhIngest *ing)
 		ing->result->staged_changed = ing->result->changed = true;
 	if (ing->change_writer)
 		wh_bulk_close(ing->change_writer);
-	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed)
-		wh_unit_add_read(ing);
+	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed && !ing->is_retry)
+		wh_unit_add_read(ing, ing->feed->reads + 1);
 	wh_units_save(ing);
 	save_feed(ing);
 	if (ing->source)
@@ -334,6 +365,31 @@ ingest(WhIngest *ing)
 			 ing->feed->name, (long long) counts->rows_read, (long long) counts->rows_staged,
 			 (long long) counts->rows_rejected, (long long) counts->rows_repeated,
 			 (long long) counts->rows_superseded);
+}
+
+/* Refuse a feed whose relations have several owners: each one could run code as another. */
+static void
+check_one_owner(const WhFeed *feed)
+{
+	Oid			relids[2] = {feed->history, feed->change_log};
+
+	for (int i = 0; i < lengthof(relids); i++)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relids[i]));
+		Oid			owner = feed->owner;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+			ReleaseSysCache(tuple);
+		}
+		if (owner != feed->owner)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the relations of feed \"%s\" have different owners", feed->name),
+					 errhint("ALTER TABLE %s OWNER TO %s;", wh_relation_name(relids[i]),
+							 quote_identifier(GetUserNameFromId(feed->owner, false)))));
+	}
 }
 
 /* Load from a feed's source, or retry its error events; see wh_ingest_feed. */
@@ -371,6 +427,7 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	else
 		settle_number(ing);
 
+	check_one_owner(ing->feed);
 	GetUserIdAndSecContext(&user, &sec);
 	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
 	if (stream && ing->feed->is_paused)

@@ -20,9 +20,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "ingest_state.h"
 
-#define NARGS 19
+#define NARGS 22
 
 typedef struct WhRejects
 {
@@ -55,9 +56,44 @@ make_bytea(const char *data, Size len)
 	return result;
 }
 
-/* Write a row as a JSON object of its source columns' text. */
+/* Tell whether a column is redacted. */
+static bool
+is_redacted(WhIngest *ing, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, ing->feed->redact)
+	{
+		if (strcmp(((WhRedaction *) lfirst(lc))->column, column) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Tell whether a record came without a value in a column that must have one. */
+static bool
+was_null(List *errors, AttrNumber attnum)
+{
+	ListCell   *lc;
+
+	foreach(lc, errors)
+	{
+		WhRowError *error = lfirst(lc);
+
+		if (error->attnum == attnum && error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Write a row as a JSON object of its source columns' text: as they are staged,
+ * or, when row is not NULL, as that record has them.  With redacted_only, just
+ * the redacted columns; their values that were null at first are left out there,
+ * and null here.
+ */
 static char *
-row_as_json(WhIngest *ing, Datum *values, bool *isnull, bool staged)
+row_as_json(WhIngest *ing, Datum *values, bool *isnull, const WhIngestRow *row, bool redacted_only)
 {
 	StringInfoData json;
 	bool		first = true;
@@ -67,18 +103,24 @@ row_as_json(WhIngest *ing, Datum *values, bool *isnull, bool staged)
 	for (int i = 0; i < ing->source_desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(ing->source_desc, i);
-		int			n = staged ? ing->staged_of[i] - 1 : i;
+		int			n = row ? i : ing->staged_of[i] - 1;
+		bool		redacted = is_redacted(ing, NameStr(att->attname));
+		bool		no_value = row && redacted && was_null(row->source.errors, i + 1);
 		Oid			output;
 		bool		varlena;
 
 		if (att->attisdropped || n < 0)
+			continue;
+		if (redacted_only && (!redacted || no_value))
 			continue;
 		if (!first)
 			appendStringInfoString(&json, ", ");
 		first = false;
 		escape_json(&json, NameStr(att->attname));
 		appendStringInfoString(&json, ": ");
-		if (isnull[n])
+		if (row && row->source.unread && row->source.unread[i] && !redacted)
+			escape_json(&json, row->source.unread[i]);
+		else if (isnull[n] || no_value)
 			appendStringInfoString(&json, "null");
 		else
 		{
@@ -139,13 +181,15 @@ has_record_error(List *errors)
 /* Where a record stood and what it was, for its event. */
 typedef struct EventRecord
 {
-	int64		position;		/* of the record in staging's terms; -1 = none */
+	int64		position;		/* of the record in staging's terms */
 	WhUnit	   *unit;			/* NULL for a read of a relation */
 	int64		low;
 	int64		byte_offset;	/* -1 = none */
 	TimestampTz message_time;
 	TimestampTz event_time;
 	bytea	   *raw;			/* NULL = none */
+	const char *raw_form;		/* see wh.error_event; NULL = no raw record */
+	char	   *redacted;		/* redacted values as JSON; NULL = none */
 	bytea	   *hash;
 	const WhSourceRow *source;	/* for the message's key and headers; NULL = not at hand */
 } EventRecord;
@@ -153,7 +197,7 @@ typedef struct EventRecord
 /* An event as arguments of its INSERT; the first one is the batch. */
 static Oid	event_types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
 	INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
-BYTEAOID, JSONBOID};
+BYTEAOID, JSONBOID, INT8OID, TEXTOID, JSONBOID};
 
 /* Describe an event's arguments as a row, in the current memory context. */
 TupleDesc
@@ -193,9 +237,10 @@ wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
 		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event (batch_id, object_id, feed, file, line,"
 									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
 									   " source_position, event_time, raw_record, record_hash, errors,"
-									   " \"column\", sqlstate, message, message_key, message_headers)"
+									   " \"column\", sqlstate, message, message_key, message_headers,"
+									   " read_no, raw_form, redacted)"
 									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19"
+									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19, $20, $21, $22"
 									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
 									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
 									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
@@ -258,12 +303,20 @@ write_event(WhIngest *ing, const EventRecord *record, List *errors)
 		if (record->source && record->source->headers)
 			SET(18, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->source->headers)));
 	}
-	if (record->position >= 0)
+	/* A relation gives the same row at each read: it is one event. */
+	if (ing->kind == WH_SOURCE_RELATION)
+		SET(19, Int64GetDatum(wh_position_unit(record->position)));
+	else
 		SET(10, Int64GetDatum(record->position));
 	if (record->event_time != DT_NOBEGIN)
 		SET(11, TimestampTzGetDatum(record->event_time));
 	if (record->raw)
+	{
 		SET(12, PointerGetDatum(record->raw));
+		SET(20, CStringGetTextDatum(record->raw_form));
+	}
+	if (record->redacted)
+		SET(21, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->redacted)));
 	SET(13, PointerGetDatum(record->hash));
 	SET(14, errors_as_jsonb(ing, errors));
 	if (first->attnum > 0)
@@ -284,7 +337,8 @@ count_reject(WhIngest *ing, List *errors)
 	WhRowError *first = linitial(errors);
 
 	ing->result->counts.rows_rejected++;
-	if (feed->reject_limit >= 0 && ing->result->counts.rows_rejected > feed->reject_limit)
+	/* those of a retry were allowed before */
+	if (feed->reject_limit >= 0 && !ing->is_retry && ing->result->counts.rows_rejected > feed->reject_limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("feed \"%s\" rejects more than %lld records", feed->name,
@@ -303,8 +357,70 @@ wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message)
 }
 
 /*
- * Write the error event of a record.  Values are redacted already, and so is
- * the raw record: its source leaves it out where it cannot be redacted.
+ * Tell whether something of a record is not in what its event stores: values
+ * that were not read and are not kept as text, originals of redacted ones.
+ */
+static bool
+is_incomplete(WhIngest *ing, WhIngestRow *row)
+{
+	ListCell   *lc;
+
+	if (row->source.is_part)
+		return true;
+	foreach(lc, row->errors)
+	{
+		WhRowError *error = lfirst(lc);
+		bool		redacted;
+
+		if (error->attnum == 0 || error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
+			continue;
+		redacted = is_redacted(ing, NameStr(TupleDescAttr(ing->source_desc, error->attnum - 1)->attname));
+		if (list_member_ptr(row->source.errors, error) ?
+			redacted || (row->source.raw == NULL &&
+						 (row->source.unread == NULL || row->source.unread[error->attnum - 1] == NULL)) :
+			redacted && row->source.isnull[error->attnum - 1])
+			return true;
+	}
+	return false;
+}
+
+/* Give the event of a record that has failed again the reasons of now. */
+static void
+update_event(WhIngest *ing, WhIngestRow *row)
+{
+	WhRowError *first = linitial(row->errors);
+	Oid			types[6] = {INT8OID, JSONBOID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
+	Datum		args[6];
+	char		nulls[7] = "      ";
+	MemoryContext old = MemoryContextSwitchTo(ing->context);
+	int64	   *id = palloc(sizeof(int64));
+
+	*id = row->source.event_id;
+	ing->failed_events = lappend(ing->failed_events, id);
+	MemoryContextSwitchTo(old);
+	args[0] = Int64GetDatum(*id);
+	args[1] = errors_as_jsonb(ing, row->errors);
+	if (first->attnum > 0)
+		args[2] = CStringGetTextDatum(NameStr(TupleDescAttr(ing->source_desc, first->attnum - 1)->attname));
+	else
+		nulls[2] = 'n';
+	args[3] = CStringGetTextDatum(psprintf("%s%s", unpack_sql_state(first->sqlerrcode), first->message));
+	args[4] = Int64GetDatum(ing->batch_id);
+	args[5] = TimestampTzGetDatum(row->event_time);
+	nulls[5] = row->event_time == DT_NOBEGIN ? 'n' : ' ';
+	SPI_connect();
+	if (wh_catalog_execute("UPDATE wh.error_event SET errors = $2, \"column\" = $3, sqlstate = pg_catalog.left($4, 5),"
+						   " message = pg_catalog.substr($4, 6), batch_id = $5, event_time = coalesce($6, event_time)"
+						   " WHERE error_event_id OPERATOR(pg_catalog.=) $1"
+						   " AND errors OPERATOR(pg_catalog.<>) $2", 6, types, args, nulls) > 0)
+		ing->result->changed = true;
+	SPI_finish();
+}
+
+/*
+ * Write the error event of a record, or the new reasons into the one it has.
+ * Values are redacted already, and so is the raw record: its source leaves it
+ * out where it cannot be redacted.
  */
 void
 wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
@@ -317,6 +433,13 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	if (ing->feed->load == WH_LOAD_SNAPSHOT)
 		wh_snapshot_note_reject(ing, row);
 	old = MemoryContextSwitchTo(ing->rejects->context);
+	if (row->source.event_id > 0)
+	{
+		update_event(ing, row);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(ing->rejects->context);
+		return;
+	}
 	memset(&record, 0, sizeof(record));
 	record.unit = ing->unit;
 	record.source = &row->source;
@@ -324,9 +447,11 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	record.byte_offset = row->source.byte_offset;
 	record.message_time = row->source.source_time;
 	record.event_time = row->event_time;
-	/* A relation gives the same row at each read: it is one event. */
-	record.position = ing->kind == WH_SOURCE_RELATION ? -1 :
-		wh_position(ing->unit->unit_no, row->source.low);
+	/* the time it was read is its event time, also when it is tried again */
+	if (record.event_time == DT_NOBEGIN && ing->feed->sequence_by == NULL)
+		record.event_time = row->source.source_time != DT_NOBEGIN ? row->source.source_time : ing->batch_start;
+	record.position = wh_position(ing->unit ? ing->unit->unit_no : ing->feed->reads + 1, row->source.low);
+	record.raw_form = is_incomplete(ing, row) ? "part" : row->source.raw ? "record" : "row";
 	if (row->source.raw)
 	{
 		record.hash = record_hash(row->source.raw, row->source.raw_len);
@@ -334,7 +459,7 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	}
 	else
 	{
-		char	   *json = row_as_json(ing, row->source.values, row->source.isnull, false);
+		char	   *json = row_as_json(ing, row->source.values, row->source.isnull, row, false);
 
 		record.hash = record_hash(json, strlen(json));
 		if (ing->kind != WH_SOURCE_RELATION && has_record_error(row->source.errors))
@@ -345,6 +470,8 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 		else if (!row->source.tombstone)
 			record.raw = make_bytea(json, strlen(json));
 	}
+	if (record.raw && ing->feed->redact != NIL)
+		record.redacted = row_as_json(ing, row->source.values, row->source.isnull, row, true);
 	write_event(ing, &record, row->errors);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ing->rejects->context);
@@ -369,17 +496,19 @@ wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 	record.byte_offset = -1;
 	record.message_time = DT_NOBEGIN;
 	record.event_time = DatumGetTimestampTz(values[ing->ours.effective_from - 1]);
-	record.position = -1;
+	record.position = DatumGetInt64(values[ing->ours.source_position - 1]);
 	if (ing->kind != WH_SOURCE_RELATION)
 	{
-		record.position = DatumGetInt64(values[ing->ours.source_position - 1]);
 		record.unit = wh_unit_find(ing, wh_position_unit(record.position));
 		record.low = wh_position_low(record.position);
 	}
 	/* The hash is over the values, whether the record itself is at hand or not. */
-	json = row_as_json(ing, values, isnull, true);
+	json = row_as_json(ing, values, isnull, NULL, false);
 	record.hash = record_hash(json, strlen(json));
 	record.raw = raw ? raw : make_bytea(json, strlen(json));
+	record.raw_form = raw ? "record" : "row";
+	if (ing->feed->redact != NIL)
+		record.redacted = row_as_json(ing, values, isnull, NULL, true);
 	error.attnum = 0;
 	error.sqlerrcode = sqlerrcode;
 	error.message = pstrdup(message);

@@ -160,6 +160,8 @@ evaluate_step(WhIngest *ing, WhIngestRow *row, int n, int step)
 	{
 		int			column = pipe->redact_column[step] - 1;
 
+		if (bms_is_member(column + 1, row->source.as_stored))
+			return;
 		row->source.isnull[column] = true;
 		row->source.values[column] = (Datum) 0;
 		if (pipe->redact[step] == NULL || row->source.tombstone)

@@ -120,6 +120,24 @@ same_content(WhCsvTable *table, WhCsvFileInfo *info, WhUnit *unit)
 		memcmp(VARDATA_ANY(unit->checksum), checksum, WH_CSV_CHECKSUM_LENGTH) == 0;
 }
 
+/*
+ * Keep a file's header, by which its rejected records can be tried again.  What
+ * is skipped unseen may be no header but something to be redacted.
+ */
+static void
+keep_header(WhIngest *ing, WhCsvTable *table, WhCsvScan *scan)
+{
+	Size		len;
+	const char *header = wh_csv_header(scan, &len);
+
+	if (header == NULL || (ing->feed->redact != NIL && table->options.header != WH_CSV_HEADER_MATCH))
+		return;
+	ing->unit->header = MemoryContextAlloc(ing->context, VARHDRSZ + len);
+	SET_VARSIZE(ing->unit->header, VARHDRSZ + len);
+	memcpy(VARDATA(ing->unit->header), header, len);
+	ing->unit->is_changed = true;
+}
+
 /* Read the records of one file; returns whether it was read to its end. */
 static bool
 read_records(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, bool *checksum_known,
@@ -128,6 +146,8 @@ read_records(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, bool *checks
 	WhCsvScan  *scan = wh_csv_begin(table, info->name, NULL, WH_CSV_COLLECT | WH_CSV_CHECKSUM);
 	WhSourceRow *row;
 	bool		complete;
+	int64		read_before = ing->result->counts.rows_read;
+	int64		rejected_before = ing->result->counts.rows_rejected;
 
 	if (ing->feed->redact == NIL)
 	{
@@ -167,6 +187,10 @@ read_records(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, bool *checks
 	}
 	wh_ingest_pipe_flush(ing);
 	complete = !wh_csv_failed(scan);
+	/* a failure of the first record is one of the file, which is tried again */
+	if (ing->result->counts.rows_rejected > rejected_before &&
+		(complete || ing->result->counts.rows_read > read_before + 1))
+		keep_header(ing, table, scan);
 	*checksum_known = wh_csv_checksum(scan, checksum);
 	wh_csv_end(scan);
 	return complete;

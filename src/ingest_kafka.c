@@ -43,10 +43,15 @@ wh_topic_find_unit(WhIngest *ing, const char *name)
 	return found;
 }
 
-/* Make the entries of so many partitions, each with its latest unit. */
+/*
+ * Make the entries of so many partitions, each with its latest unit.  Marks of
+ * messages read in this batch are kept.
+ */
 void
 wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count)
 {
+	WhPartitionRead *before = topic->count == count ? topic->reads : NULL;
+
 	topic->count = count;
 	topic->reads = palloc0(sizeof(WhPartitionRead) * Max(count, 1));
 	for (int i = 0; i < count; i++)
@@ -55,6 +60,11 @@ wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count)
 
 		read->name = psprintf("%s/%d", wh_kafka_source_topic(topic->source), i);
 		read->unit = wh_topic_find_unit(ing, read->name);
+		if (before)
+		{
+			read->mark = before[i].mark;
+			read->has_mark = before[i].has_mark;
+		}
 		read->is_mine = ing->stream == NULL || wh_ingest_stream_reads(ing->stream, ing->feed->feed_id, i);
 	}
 }
@@ -119,6 +129,23 @@ choose_generation(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partition
 }
 
 /*
+ * Give the mark of the last message read from a partition, to be looked at
+ * again: a topic that was made anew and has grown past the stored offset since
+ * has another one there.  Where nothing new is to be read, there is no need,
+ * unless the source stays open.
+ */
+static WhKafkaMark
+stored_mark(WhIngest *ing, const WhUnit *unit, const WhKafkaPartition *partition)
+{
+	WhKafkaMark mark;
+
+	wh_kafka_mark_unpack(&mark, partition->partition, unit ? unit->checksum : NULL);
+	if (mark.offset < partition->low || (ing->stream == NULL && unit->size >= partition->end))
+		mark.offset = -1;
+	return mark;
+}
+
+/*
  * Choose where each of our partitions is read from, and start reading there.
  * Gives the places, by partition.
  */
@@ -127,6 +154,7 @@ wh_topic_start(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions)
 {
 	WhKafkaPlace *places = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
 	WhKafkaPlace *ours = palloc0(sizeof(WhKafkaPlace) * Max(topic->count, 1));
+	WhKafkaMark *marks = palloc0(sizeof(WhKafkaMark) * Max(topic->count, 1));
 	int			nours = 0;
 
 	choose_generation(ing, topic, partitions);
@@ -141,10 +169,12 @@ wh_topic_start(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions)
 			lose_messages(ing, wh_kafka_source_topic(topic->source), read->unit, &partitions[i]);
 		else if (read->unit)
 			places[i].offset = read->unit->size;
-		if (read->is_mine)
-			ours[nours++] = places[i];
+		if (!read->is_mine)
+			continue;
+		marks[nours] = stored_mark(ing, read->unit, &partitions[i]);
+		ours[nours++] = places[i];
 	}
-	wh_kafka_source_start(topic->source, ours, nours);
+	wh_kafka_source_resume(topic->source, ours, marks, nours);
 	return places;
 }
 
@@ -159,6 +189,8 @@ wh_topic_take_message(WhIngest *ing, WhTopicRead *topic, WhKafkaSourceRow *messa
 	if (read->unit == NULL)
 		read->unit = wh_unit_add(ing, read->name, topic->generation);
 	ing->unit = read->unit;
+	wh_kafka_mark_set(&read->mark, &message->message);
+	read->has_mark = true;
 	if (ing->feed->redact == NIL)
 	{
 		row.key = message->message.key;
@@ -203,6 +235,13 @@ wh_topic_save_places(WhIngest *ing, WhTopicRead *topic)
 		read->unit->size = reached[i].offset;
 		read->unit->end_offset = Max(end, reached[i].offset);
 		read->unit->is_changed = true;
+		if (read->has_mark)
+		{
+			MemoryContext old = MemoryContextSwitchTo(ing->context);
+
+			read->unit->checksum = wh_kafka_mark_pack(&read->mark);
+			MemoryContextSwitchTo(old);
+		}
 	}
 	ing->unit = NULL;
 }

@@ -15,6 +15,8 @@ typedef struct WhPartitionRead
 	int64		end;
 	bool		is_mine;		/* is read by us; else by another worker */
 	bool		is_done;
+	bool		has_mark;
+	WhKafkaMark mark;			/* of the last message of this batch */
 } WhPartitionRead;
 
 typedef struct WhTopicRead

@@ -9,14 +9,18 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/date.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -34,9 +38,10 @@ typedef struct RelationRead
 	TypeCacheEntry *type;
 	bool		has_highest;
 	Datum		highest;
+	Timestamp	now;			/* start of the batch, in the feed's time zone */
 } RelationRead;
 
-/* True for a value that would end all pulls: infinity is no point in time. */
+/* True for a value that would end all pulls: nothing comes after infinity or NaN. */
 static bool
 is_infinite(Oid type, Datum value)
 {
@@ -47,8 +52,34 @@ is_infinite(Oid type, Datum value)
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
 			return TIMESTAMP_NOT_FINITE(DatumGetTimestamp(value));
+		case FLOAT4OID:
+			return isnan(DatumGetFloat4(value)) || isinf(DatumGetFloat4(value));
+		case FLOAT8OID:
+			return isnan(DatumGetFloat8(value)) || isinf(DatumGetFloat8(value));
+		case NUMERICOID:
+			return numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value));
 		default:
 			return false;
+	}
+}
+
+/*
+ * Take a time to come for the present: one wrong date must not hide what is
+ * written until then.  Rows from there on are read again and again, and known.
+ */
+static Datum
+not_after_now(const RelationRead *read, Datum value)
+{
+	switch (read->watermark_type)
+	{
+		case DATEOID:
+			return DateADTGetDatum(Min(DatumGetDateADT(value), (DateADT) (read->now / USECS_PER_DAY)));
+		case TIMESTAMPOID:
+			return TimestampGetDatum(Min(DatumGetTimestamp(value), read->now));
+		case TIMESTAMPTZOID:
+			return TimestampTzGetDatum(Min(DatumGetTimestampTz(value), read->ing->batch_start));
+		default:
+			return value;
 	}
 }
 
@@ -60,6 +91,7 @@ see_watermark(RelationRead *read, Datum value)
 
 	if (is_infinite(read->watermark_type, value))
 		return;
+	value = not_after_now(read, value);
 	if (read->has_highest &&
 		DatumGetInt32(FunctionCall2Coll(&read->type->cmp_proc_finfo, att->attcollation,
 										value, read->highest)) <= 0)
@@ -95,7 +127,7 @@ static char *
 lower_bound(WhIngest *ing, Oid type)
 {
 	WhFeed	   *feed = ing->feed;
-	const char *type_name = format_type_be_qualified(type);
+	const char *type_name = wh_type_name(type);
 	const char *value = feed->watermark_value;
 	WhRow		row;
 
@@ -163,9 +195,14 @@ wh_ingest_read_relation(WhIngest *ing)
 							feed->watermark, feed->name)));
 		read.watermark_type = getBaseType(TupleDescAttr(ing->source_desc, read.watermark - 1)->atttypid);
 		read.type = lookup_type_cache(read.watermark_type, TYPECACHE_CMP_PROC_FINFO);
+		read.now = DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone, CStringGetTextDatum(feed->time_zone),
+														 TimestampTzGetDatum(ing->batch_start)));
 		bound = lower_bound(ing, read.watermark_type);
 		if (bound)
 			appendStringInfo(&sql, " WHERE %s >= %s", quote_identifier(feed->watermark), bound);
+		/* a row without watermark may be new at any time */
+		if (bound && !TupleDescAttr(ing->source_desc, read.watermark - 1)->attnotnull)
+			appendStringInfo(&sql, " OR %s IS NULL", quote_identifier(feed->watermark));
 	}
 	if (feed->load == WH_LOAD_SNAPSHOT)
 		wh_snapshot_begin(ing);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -15,6 +16,9 @@
 #include "utils/timestamp.h"
 
 #include "ingest_pipe.h"
+
+/* Longest key in bytes: an index entry must fit a third of a page, with its event time. */
+#define MAX_KEY_SIZE 2600
 
 /* Add the errors that need no expression, and set times that need none. */
 static void
@@ -33,7 +37,8 @@ check_nulls(WhIngest *ing, WhIngestRow *row)
 		AttrNumber	attnum = pipe->notnull[i];
 		bool		known = false;
 
-		if (!row->source.isnull[attnum - 1])
+		/* a value that was redacted had passed before */
+		if (!row->source.isnull[attnum - 1] || bms_is_member(attnum, row->source.as_stored))
 			continue;
 		foreach(lc, row->source.errors)
 			known |= ((WhRowError *) lfirst(lc))->attnum == attnum;
@@ -53,6 +58,8 @@ check_nulls(WhIngest *ing, WhIngestRow *row)
 static void
 check_key(WhIngest *ing, WhIngestRow *row)
 {
+	Size		size = 0;
+
 	for (int i = 0; i < ing->nkeys; i++)
 	{
 		AttrNumber	attnum = ing->key_source[i];
@@ -60,7 +67,12 @@ check_key(WhIngest *ing, WhIngestRow *row)
 		if (row->source.isnull[attnum - 1])
 			wh_row_add_error(row, attnum, ERRCODE_NOT_NULL_VIOLATION,
 					  psprintf("key column \"%s\" is null", wh_pipe_column_name(ing, attnum)));
+		else if (TupleDescAttr(ing->source_desc, attnum - 1)->attlen == -1)
+			size += toast_raw_datum_size(row->source.values[attnum - 1]);
 	}
+	if (size > MAX_KEY_SIZE)
+		wh_row_add_error(row, ing->key_source[0], ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+						 psprintf("key is longer than %d bytes", MAX_KEY_SIZE));
 }
 
 /* Hand an evaluated record over to staging or to the error events. */
@@ -87,6 +99,8 @@ finish_row(WhIngest *ing, WhIngestRow *row)
 			list_member_ptr(row->source.errors, error) && error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION)
 			error->message = psprintf("invalid value for column \"%s\"", wh_pipe_column_name(ing, error->attnum));
 	}
+	if (ing->is_retry && row->errors == NIL && ing->feed->load == WH_LOAD_SNAPSHOT)
+		wh_snapshot_check_time(ing, row);
 	if (row->errors != NIL)
 		wh_ingest_reject(ing, row);
 	else
@@ -172,6 +186,13 @@ gather_row(WhIngest *ing, WhSourceRow *source)
 	}
 	if (source->headers)
 		row->source.headers = pstrdup(source->headers);
+	if (source->unread)
+	{
+		row->source.unread = palloc0(sizeof(char *) * desc->natts);
+		for (int i = 0; i < desc->natts; i++)
+			if (source->unread[i])
+				row->source.unread[i] = pstrdup(source->unread[i]);
+	}
 	row->source.errors = NIL;
 	foreach(lc, source->errors)
 	{

@@ -37,6 +37,7 @@ typedef struct WhUnit
 	int64		end_offset;		/* of a partition when it was read last; -1 = unknown */
 	bytea	   *checksum;		/* NULL = none */
 	char	   *file_state;		/* NULL = none */
+	bytea	   *header;			/* of a file, to be stored; never read back; NULL = none */
 	TimestampTz event_time;		/* of a snapshot; DT_NOBEGIN = none */
 	bool		is_complete;
 	bool		is_new;			/* no catalog row yet */
@@ -73,6 +74,7 @@ typedef struct WhIngest
 	WhIngestResult *result;
 	WhIngestStream *stream;		/* of the worker; NULL = read up to the ends of now */
 	bool		is_retry;		/* of error events, instead of reading the source */
+	List	   *failed_events;	/* of int64 *, those of the chunk at hand that have errors again */
 	MemoryContext context;		/* lives as long as the ingest */
 
 	Relation	source;
@@ -166,7 +168,7 @@ extern void wh_units_load(WhIngest *ing);
 extern void wh_units_reload(WhIngest *ing);
 extern WhUnit *wh_unit_find(WhIngest *ing, int64 unit_no);
 extern WhUnit *wh_unit_add(WhIngest *ing, const char *name, int64 generation);
-extern void wh_unit_add_read(WhIngest *ing);
+extern WhUnit *wh_unit_add_read(WhIngest *ing, int64 read_no);
 extern int	wh_position_compare(WhIngest *ing, int64 a, int64 b);
 extern void wh_units_save(WhIngest *ing);
 
@@ -188,5 +190,8 @@ extern void wh_snapshot_begin(WhIngest *ing);
 extern void wh_snapshot_end(WhIngest *ing);
 extern void wh_snapshot_abandon(WhIngest *ing);
 extern void wh_snapshot_note_reject(WhIngest *ing, WhIngestRow *row);
+extern void wh_snapshot_retry_begin(WhIngest *ing, WhUnit *unit);
+extern void wh_snapshot_retry_end(WhIngest *ing, bool all_tried);
+extern void wh_snapshot_check_time(WhIngest *ing, WhIngestRow *row);
 
 #endif							/* WH_INGEST_STATE_H */

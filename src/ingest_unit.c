@@ -74,6 +74,7 @@ wh_units_reload(WhIngest *ing)
 		value = SPI_getbinval(tuple, desc, 5, &isnull);
 		unit->checksum = isnull ? NULL : DatumGetByteaPCopy(value);
 		unit->file_state = text_or_null(tuple, desc, 6);
+		unit->header = NULL;
 		value = SPI_getbinval(tuple, desc, 7, &isnull);
 		unit->event_time = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 		unit->is_complete = DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull));
@@ -129,6 +130,7 @@ wh_unit_add(WhIngest *ing, const char *name, int64 generation)
 	unit->size = unit->end_offset = -1;
 	unit->checksum = NULL;
 	unit->file_state = NULL;
+	unit->header = NULL;
 	unit->event_time = DT_NOBEGIN;
 	unit->is_complete = true;
 	unit->is_new = true;
@@ -137,24 +139,27 @@ wh_unit_add(WhIngest *ing, const char *name, int64 generation)
 }
 
 /*
- * Add the unit of this read of a relation.  Its number is the read's; the units
- * of earlier reads are not needed and stay unread.
+ * Add the unit of a read of a relation, unless it is known.  Its number is the
+ * read's; the units of earlier reads are not needed and stay unread.
  */
-void
-wh_unit_add_read(WhIngest *ing)
+WhUnit *
+wh_unit_add_read(WhIngest *ing, int64 read_no)
 {
-	int64		unit_no = ing->feed->reads + 1;
 	WhUnit	   *unit;
+	bool		found;
 
 	make_table(ing);
-	unit = hash_search(ing->units, &unit_no, HASH_ENTER, NULL);
+	unit = hash_search(ing->units, &read_no, HASH_ENTER, &found);
+	if (found)
+		return unit;
 	memset((char *) unit + sizeof(int64), 0, sizeof(WhUnit) - sizeof(int64));
 	unit->name = "read";
-	unit->generation = unit_no;
+	unit->generation = read_no;
 	unit->size = unit->end_offset = -1;
 	unit->event_time = ing->snapshot_time;
 	unit->is_complete = !ing->snapshot_incomplete;
 	unit->is_new = true;
+	return unit;
 }
 
 /* Give the partition in a unit's name, "topic/partition". */
@@ -207,8 +212,8 @@ wh_units_save(WhIngest *ing)
 	WhUnit	   *unit;
 	Oid			user;
 	int			sec;
-	Oid			types[11] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAOID, TEXTOID,
-	TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID};
+	Oid			types[12] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAOID, TEXTOID,
+	TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, BYTEAOID};
 
 	if (ing->units == NULL)
 		return;
@@ -218,8 +223,8 @@ wh_units_save(WhIngest *ing)
 	hash_seq_init(&seq, ing->units);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
-		Datum		args[11];
-		char		nulls[11];
+		Datum		args[12];
+		char		nulls[12];
 
 		if (!unit->is_new && !unit->is_changed && !unit->is_touched)
 			continue;
@@ -240,20 +245,22 @@ wh_units_save(WhIngest *ing)
 		args[9] = Int64GetDatum(ing->batch_id);
 		args[10] = Int64GetDatum(unit->end_offset);
 		nulls[10] = unit->end_offset >= 0 ? ' ' : 'n';
+		args[11] = PointerGetDatum(unit->header);
+		nulls[11] = unit->header ? ' ' : 'n';
 		if (unit->is_new)
 		{
 			if (SPI_execute_with_args("INSERT INTO wh.source_unit (feed_id, unit_no, name, generation,"
-									  " size, checksum, file_state, event_time, is_complete, batch_id, end_offset)"
-									  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-									  11, types, args, nulls, false, 0) != SPI_OK_INSERT)
+									  " size, checksum, file_state, event_time, is_complete, batch_id, end_offset, header)"
+									  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+									  12, types, args, nulls, false, 0) != SPI_OK_INSERT)
 				elog(ERROR, "could not write a unit of a feed");
 		}
 		else if (SPI_execute_with_args("UPDATE wh.source_unit SET generation = $4, size = $5, checksum = $6,"
-									   " file_state = $7, event_time = $8, is_complete = $9, end_offset = $11"
+									   " file_state = $7, event_time = $8, is_complete = $9, end_offset = $11, header = coalesce($12, header)"
 									   " WHERE feed_id OPERATOR(pg_catalog.=) $1"
 									   " AND unit_no OPERATOR(pg_catalog.=) $2 AND name IS NOT NULL"
 									   " AND $3 IS NOT NULL AND $10 IS NOT NULL",
-									   11, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+									   12, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 			elog(ERROR, "could not write a unit of a feed");
 		if (unit->is_new || unit->is_changed)
 			ing->result->changed = true;

@@ -192,6 +192,21 @@ to_server_encoding(WhKafkaDecoder *decoder, AttrNumber attnum, const char **text
 	return false;
 }
 
+/* Keep the text of a value that could not be converted, in the row's memory. */
+static void
+keep_unread(WhKafkaDecoder *decoder, AttrNumber attnum, const char *text, Size len)
+{
+	WhSourceRow *row = decoder->row;
+
+	if (!decoder->collect_errors)
+		return;
+	if (row->unread == NULL)
+		row->unread = MemoryContextAllocZero(decoder->row_context, sizeof(char *) * decoder->table->natts);
+	row->unread[attnum - 1] = MemoryContextAlloc(decoder->row_context, len + 1);
+	memcpy(row->unread[attnum - 1], text, len);
+	row->unread[attnum - 1][len] = '\0';
+}
+
 /* Convert text in UTF-8 to a column's value. */
 void
 wh_kafka_convert(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *text, Size len)
@@ -205,7 +220,10 @@ wh_kafka_convert(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const ch
 						 decoder->collect_errors ? &error : NULL))
 		row->isnull[column->attnum - 1] = false;
 	else
+	{
 		wh_kafka_row_error(decoder, column->attnum, error.sqlerrcode, error.message);
+		keep_unread(decoder, column->attnum, text, len);
+	}
 }
 
 /* Convert a value of JSON to a column's value. */
@@ -217,9 +235,16 @@ wh_kafka_convert_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, con
 	if (column->class == WH_KAFKA_TAKES_JSON)
 		wh_kafka_convert(decoder, column, value->raw, value->raw_len);
 	else if (column->class == WH_KAFKA_TAKES_SCALARS && value->kind >= WH_JSON_OBJECT)
+	{
+		const char *text = value->raw;
+		Size		len = value->raw_len;
+
 		wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH,
 				  psprintf("a JSON %s is no value of type %s",
 						   value->kind == WH_JSON_OBJECT ? "object" : "array", format_type_be(column->type)));
+		if (decoder->collect_errors && to_server_encoding(decoder, column->attnum, &text, &len))
+			keep_unread(decoder, column->attnum, text, len);
+	}
 	else
 		wh_kafka_convert(decoder, column, value->text, value->len);
 }
@@ -432,6 +457,8 @@ wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSource
 	row->tombstone = message->value == NULL;
 	row->raw = message->value;
 	row->raw_len = message->value_len;
+	row->is_part = false;
+	row->unread = NULL;
 	row->errors = NIL;
 
 	context.callback = message_context;

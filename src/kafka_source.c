@@ -15,6 +15,8 @@
 #include "catalog/pg_class.h"
 #include "foreign/foreign.h"
 #include "lib/ilist.h"
+#include "port/pg_bswap.h"
+#include "port/pg_crc32c.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -25,6 +27,9 @@
 /* How long the end of a transaction waits for a broker to take note of offsets. */
 #define LATE_COMMIT_MS	1000
 
+/* Of a packed mark: offset, timestamp, CRC. */
+#define MARK_BYTES	20
+
 struct WhKafkaSource
 {
 	dlist_node	node;			/* in the list of commits at the transaction's end */
@@ -33,6 +38,7 @@ struct WhKafkaSource
 	WhKafkaDecoder *decoder;
 	MemoryContext context;
 	WhKafkaPlace *places;		/* next offsets */
+	WhKafkaMark *marks;			/* of the messages before them, by place, to be checked once; or NULL */
 	int			nplaces;
 	WhKafkaSourceRow row;
 };
@@ -145,16 +151,160 @@ wh_kafka_continuity(const WhKafkaPartition *partition, int64 stored)
 	return stored < partition->low ? WH_KAFKA_LOST : WH_KAFKA_CONTINUES;
 }
 
+/* Remember a message as the last one read from its partition. */
+void
+wh_kafka_mark_set(WhKafkaMark *mark, const WhKafkaMessage *message)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	if (message->key)
+		COMP_CRC32C(crc, message->key, message->key_len);
+	if (message->value)
+		COMP_CRC32C(crc, message->value, message->value_len);
+	FIN_CRC32C(crc);
+	mark->partition = message->partition;
+	mark->offset = message->offset;
+	mark->timestamp = message->timestamp;
+	mark->crc = crc;
+}
+
+/* Write a mark as bytes, in the current memory context. */
+bytea *
+wh_kafka_mark_pack(const WhKafkaMark *mark)
+{
+	bytea	   *packed = palloc(VARHDRSZ + MARK_BYTES);
+	uint64		offset = pg_hton64((uint64) mark->offset);
+	uint64		timestamp = pg_hton64((uint64) mark->timestamp);
+	uint32		crc = pg_hton32(mark->crc);
+
+	SET_VARSIZE(packed, VARHDRSZ + MARK_BYTES);
+	memcpy(VARDATA(packed), &offset, 8);
+	memcpy(VARDATA(packed) + 8, &timestamp, 8);
+	memcpy(VARDATA(packed) + 16, &crc, 4);
+	return packed;
+}
+
+/* Read a mark that was packed; NULL = nothing is known. */
+void
+wh_kafka_mark_unpack(WhKafkaMark *mark, int32 partition, const bytea *packed)
+{
+	uint64		offset;
+	uint64		timestamp;
+	uint32		crc;
+
+	*mark = (WhKafkaMark) {.partition = partition, .offset = -1};
+	if (packed == NULL || VARSIZE_ANY_EXHDR(packed) != MARK_BYTES)
+		return;
+	memcpy(&offset, VARDATA_ANY(packed), 8);
+	memcpy(&timestamp, VARDATA_ANY(packed) + 8, 8);
+	memcpy(&crc, VARDATA_ANY(packed) + 16, 4);
+	mark->offset = (int64) pg_ntoh64(offset);
+	mark->timestamp = (int64) pg_ntoh64(timestamp);
+	mark->crc = pg_ntoh32(crc);
+}
+
+/*
+ * Read the messages of marks again, and say whether another one stands in the
+ * place of any.  Reading has to be started anew afterwards.
+ */
+bool
+wh_kafka_source_check(WhKafkaSource *source, WhKafkaMark *marks, int nmarks)
+{
+	WhKafkaPlace *places = palloc(sizeof(WhKafkaPlace) * Max(nmarks, 1));
+	bool	   *waiting = palloc0(sizeof(bool) * Max(nmarks, 1));
+	int			n = 0;
+	bool		differs = false;
+
+	for (int i = 0; i < nmarks; i++)
+	{
+		waiting[i] = marks[i].offset >= 0;
+		if (waiting[i])
+			places[n++] = (WhKafkaPlace) {marks[i].partition, marks[i].offset};
+	}
+	if (n > 0)
+		wh_kafka_consumer_assign(source->consumer, places, n);
+	while (n > 0)
+	{
+		WhKafkaMessage message;
+		WhKafkaEvent event = wh_kafka_consumer_next(source->consumer, -1, &message);
+
+		for (int i = 0; i < nmarks; i++)
+		{
+			WhKafkaMark now = {0};
+
+			if (marks[i].partition != message.partition || !waiting[i])
+				continue;
+			waiting[i] = false;
+			n--;
+			if (event != WH_KAFKA_MESSAGE || message.offset != marks[i].offset)
+				continue;
+			wh_kafka_mark_set(&now, &message);
+			marks[i].differs = now.timestamp != marks[i].timestamp || now.crc != marks[i].crc;
+			differs |= marks[i].differs;
+		}
+	}
+	pfree(places);
+	pfree(waiting);
+	return differs;
+}
+
 /* Read from these places on, and from no others. */
 void
 wh_kafka_source_start(WhKafkaSource *source, const WhKafkaPlace *places, int nplaces)
 {
+	wh_kafka_source_resume(source, places, NULL, nplaces);
+}
+
+/*
+ * The same, with the marks, one by place, of the messages before them: those
+ * are read first, and wh_kafka_source_next refuses to go on when another message
+ * is in the place of one.
+ */
+void
+wh_kafka_source_resume(WhKafkaSource *source, const WhKafkaPlace *places, const WhKafkaMark *marks, int nplaces)
+{
+	WhKafkaPlace *from = palloc(sizeof(WhKafkaPlace) * Max(nplaces, 1));
+
 	if (source->places)
 		pfree(source->places);
+	if (source->marks)
+		pfree(source->marks);
 	source->places = MemoryContextAlloc(source->context, sizeof(WhKafkaPlace) * Max(nplaces, 1));
+	source->marks = MemoryContextAlloc(source->context, sizeof(WhKafkaMark) * Max(nplaces, 1));
 	memcpy(source->places, places, sizeof(WhKafkaPlace) * nplaces);
+	memcpy(from, places, sizeof(WhKafkaPlace) * nplaces);
 	source->nplaces = nplaces;
-	wh_kafka_consumer_assign(source->consumer, places, nplaces);
+	for (int i = 0; i < nplaces; i++)
+	{
+		source->marks[i].offset = -1;
+		if (marks == NULL || marks[i].offset < 0 || marks[i].offset >= places[i].offset)
+			continue;
+		source->marks[i] = marks[i];
+		from[i].offset = marks[i].offset;
+	}
+	wh_kafka_consumer_assign(source->consumer, from, nplaces);
+	pfree(from);
+}
+
+/* Refuse to go on when a message is another one than the mark of its place says. */
+static void
+check_mark(WhKafkaSource *source, WhKafkaMark *mark, const WhKafkaMessage *message)
+{
+	WhKafkaMark expected = *mark;
+
+	mark->offset = -1;
+	if (message->offset != expected.offset)
+		return;
+	wh_kafka_mark_set(mark, message);
+	mark->offset = -1;
+	if (mark->timestamp != expected.timestamp || mark->crc != expected.crc)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("topic \"%s\", partition %d: the message at offset %lld is another one than was read there",
+						source->table->topic, message->partition, (long long) message->offset),
+				 errdetail("The topic was deleted and made again, or the broker has lost messages and given their offsets to others."),
+				 errhint("To read the topic from its start, as its next generation, use wh.seek_feed(<feed>, 'earliest').")));
 }
 
 /* Find the place of a partition; NULL = it is not read. */
@@ -198,6 +348,8 @@ wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **r
 		switch (event)
 		{
 			case WH_KAFKA_MESSAGE:
+				if (unlikely(source->marks[place - source->places].offset >= 0))
+					check_mark(source, &source->marks[place - source->places], message);
 				/* librdkafka may hand out what precedes the place in its batch */
 				if (message->offset < place->offset)
 					continue;

@@ -9,7 +9,7 @@
  *		for each of them choose the next offset to read: the stored one, when
  *			wh_kafka_continuity says it can be; else by where the feed starts
  *			(wh_kafka_source_find)
- *		wh_kafka_source_start(source, places, n);
+ *		wh_kafka_source_resume(source, places, marks, n);
  *		while the batch has room
  *			wh_kafka_source_next(source, timeout_ms, &row): a row, an end, nothing
  *		wh_kafka_source_places(source, &places): the next offset of each partition,
@@ -21,7 +21,9 @@
  * the stored offsets.  It belongs to the memory context it was opened in.
  *
  * A topic that was deleted and made again cannot be told by an identity, which
- * librdkafka 2.0 does not show; it is told by an end before the stored offset.
+ * librdkafka 2.0 does not show.  It is told by an end before the stored offset,
+ * or, when it has grown past that, by the last message read, whose mark is kept:
+ * it is read again when reading starts, or by wh_kafka_source_check.
  */
 #ifndef WH_KAFKA_SOURCE_H
 #define WH_KAFKA_SOURCE_H
@@ -46,6 +48,20 @@ typedef enum WhKafkaContinuity
 	WH_KAFKA_RECREATED			/* it is beyond the end: another topic of that name */
 } WhKafkaContinuity;
 
+/*
+ * What is remembered of the last message read from a partition.  When it is
+ * not there any more, retention or compaction has removed it, and nothing can
+ * be said; but another message at its offset is one of another topic.
+ */
+typedef struct WhKafkaMark
+{
+	int32		partition;
+	int64		offset;			/* -1 = nothing is known */
+	int64		timestamp;
+	uint32		crc;			/* CRC-32C of key and value */
+	bool		differs;		/* another message is there: set by wh_kafka_source_check */
+} WhKafkaMark;
+
 /* A message as a row.  Lives until the next one is asked for. */
 typedef struct WhKafkaSourceRow
 {
@@ -62,7 +78,13 @@ extern const char *wh_kafka_source_topic(WhKafkaSource *source);
 extern int	wh_kafka_source_partitions(WhKafkaSource *source, WhKafkaPartition **partitions);
 extern void wh_kafka_source_find(WhKafkaSource *source, WhKafkaPlace *places, int nplaces);
 extern WhKafkaContinuity wh_kafka_continuity(const WhKafkaPartition *partition, int64 stored);
+extern void wh_kafka_mark_set(WhKafkaMark *mark, const WhKafkaMessage *message);
+extern bytea *wh_kafka_mark_pack(const WhKafkaMark *mark);
+extern void wh_kafka_mark_unpack(WhKafkaMark *mark, int32 partition, const bytea *packed);
+extern bool wh_kafka_source_check(WhKafkaSource *source, WhKafkaMark *marks, int nmarks);
 extern void wh_kafka_source_start(WhKafkaSource *source, const WhKafkaPlace *places, int nplaces);
+extern void wh_kafka_source_resume(WhKafkaSource *source, const WhKafkaPlace *places,
+								   const WhKafkaMark *marks, int nplaces);
 extern WhKafkaEvent wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **row);
 extern bool wh_kafka_source_ready(WhKafkaSource *source);
 extern bool wh_kafka_source_caught_up(WhKafkaSource *source);

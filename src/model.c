@@ -9,6 +9,8 @@
  * the parameter widgets_wh.model_options, and declares each in a comment:
  *
  *	  -- option directory: where the files are
+ *
+ * A line "\ir <role>.<part>.sql" stands for that file, as it does in psql.
  */
 #include "postgres.h"
 
@@ -26,6 +28,7 @@
 #include "settings.h"
 
 #define OPTION_MARK "-- option "
+#define INCLUDE_MARK "\\ir "
 
 static char *
 models_directory(void)
@@ -90,22 +93,17 @@ available_models(const char *directory)
 	return list.len ? list.data : pstrdup("none");
 }
 
-/* Read a script, in the current memory context. */
+/* Read a file of a model, in the current memory context; NULL when it is not there. */
 static char *
-read_script(const char *model, const char *role)
+read_model_file(const char *path)
 {
-	char	   *directory = models_directory();
-	char	   *path = psprintf("%s/%s/%s.sql", directory, model, role);
 	StringInfoData text;
 	char		buffer[8192];
 	size_t		n;
-	FILE	   *file;
+	FILE	   *file = AllocateFile(path, "r");
 
-	if (!is_model_name(model) || !is_model_name(role) || (file = AllocateFile(path, "r")) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" with role \"%s\" does not exist", model, role),
-				 errhint("Models and their roles are: %s.", available_models(directory))));
+	if (file == NULL)
+		return NULL;
 	initStringInfo(&text);
 	while ((n = fread(buffer, 1, sizeof(buffer), file)) > 0)
 		appendBinaryStringInfo(&text, buffer, n);
@@ -116,6 +114,63 @@ read_script(const char *model, const char *role)
 	FreeFile(file);
 	pg_verify_mbstr(PG_UTF8, text.data, text.len, false);
 	return pg_any_to_server(text.data, text.len, PG_UTF8);
+}
+
+/* Put the parts of a script in the place of the lines that name them. */
+static char *
+include_parts(const char *script, const char *directory, const char *role)
+{
+	StringInfoData all;
+	int			prefix_len = strlen(INCLUDE_MARK) + strlen(role);
+	char	   *prefix = psprintf(INCLUDE_MARK "%s.", role);
+
+	initStringInfo(&all);
+	while (*script != '\0')
+	{
+		int			len = strcspn(script, "\n");
+
+		if (strncmp(script, prefix, prefix_len + 1) == 0)
+		{
+			char	   *part = pnstrdup(script + prefix_len + 1, len - prefix_len - 1);
+			char	   *suffix = strstr(part, ".sql");
+			char	   *text = NULL;
+
+			if (suffix != NULL && suffix[strlen(".sql")] == '\0')
+			{
+				*suffix = '\0';
+				if (is_model_name(part))
+					text = read_model_file(psprintf("%s/%s.%s.sql", directory, role, part));
+			}
+			if (text == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_UNDEFINED_FILE),
+						 errmsg("the script of a model has no part \"%s.%s\"", role, part)));
+			appendStringInfoString(&all, text);
+		}
+		else
+			appendBinaryStringInfo(&all, script, len);
+		appendStringInfoChar(&all, '\n');
+		script += len + (script[len] == '\n');
+	}
+	return all.data;
+}
+
+/* Read a script, in the current memory context. */
+static char *
+read_script(const char *model, const char *role)
+{
+	char	   *models = models_directory();
+	char	   *directory = psprintf("%s/%s", models, model);
+	char	   *script = NULL;
+
+	if (is_model_name(model) && is_model_name(role))
+		script = read_model_file(psprintf("%s/%s.sql", directory, role));
+	if (script == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" with role \"%s\" does not exist", model, role),
+				 errhint("Models and their roles are: %s.", available_models(models))));
+	return include_parts(script, directory, role);
 }
 
 /* Say whether the script declares an option; add all it declares to a list. */

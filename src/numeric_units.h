@@ -13,6 +13,8 @@
 
 #include "postgres.h"
 
+#include "common/int.h"
+
 #define WH_NUMERIC_KIND			0xC000
 #define WH_NUMERIC_IS_SHORT		0x8000
 #define WH_NUMERIC_NEGATIVE		0x2000
@@ -80,18 +82,24 @@ wh_numeric_get_units(Datum value, int64 *units, int *scale)
 	power = *scale + 4 * (weight - ndigits + 1);
 	if (sum == 0)
 		power = 0;
-	if (power > 0)
+	switch (power)
 	{
-		if (power > 15 || sum >= WH_UNITS_LIMIT / wh_power_of_ten(power))
-			return false;
-		sum *= wh_power_of_ten(power);
-	}
-	else if (power < 0)
-	{
-		/* Digits beyond the scale are zeros, but for a damaged number. */
-		if (power < -18 || sum % wh_power_of_ten(-power) != 0)
-			return false;
-		sum /= wh_power_of_ten(-power);
+		case 0:
+			break;
+			/* Of the last group, digits beyond the scale are zeros. */
+		case -1:
+			sum /= 10;
+			break;
+		case -2:
+			sum /= 100;
+			break;
+		case -3:
+			sum /= 1000;
+			break;
+		default:
+			if (power < 0 || power > 15 || pg_mul_s64_overflow(sum, wh_power_of_ten(power), &sum))
+				return false;
+			break;
 	}
 	if (sum >= WH_UNITS_LIMIT)
 		return false;

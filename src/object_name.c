@@ -119,6 +119,16 @@ wh_relation_name(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
 }
 
+/*
+ * Give a type's qualified name for a cast that leaves the length alone: plain
+ * "character" is character(1), and "bit" is bit(1).
+ */
+char *
+wh_type_name(Oid type)
+{
+	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 /* Refuse whoever does not own the relation. */
 void
 wh_relation_check_owner(Oid relid)

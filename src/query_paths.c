@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "object_name.h"
 #include "query_internal.h"
 
 /* Print a key column, in the key's own type. */
@@ -23,7 +24,7 @@ wh_query_key_text(QueryAnalysis *qa, int key, QueryTerm *term, const char *alias
 
 	if (exprType(term->expr) == qa->key_types[key])
 		return text;
-	return psprintf("(%s)::%s", text, format_type_be_qualified(qa->key_types[key]));
+	return psprintf("(%s)::%s", text, wh_type_name(qa->key_types[key]));
 }
 
 /* Find a term equal to the key's on one of the leaves; constants are everywhere. */

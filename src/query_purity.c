@@ -136,6 +136,23 @@ function_impurity(Oid funcid)
 			return READS_CLOCK;
 		return IS_VOLATILE;
 	}
+	switch (funcid)
+	{
+			/* these take their configuration from default_text_search_config */
+		case F_TO_TSVECTOR_TEXT:
+		case F_TO_TSVECTOR_JSON:
+		case F_TO_TSVECTOR_JSONB:
+		case F_JSON_TO_TSVECTOR_JSON_JSONB:
+		case F_JSONB_TO_TSVECTOR_JSONB_JSONB:
+		case F_TO_TSQUERY_TEXT:
+		case F_PLAINTO_TSQUERY_TEXT:
+		case F_PHRASETO_TSQUERY_TEXT:
+		case F_WEBSEARCH_TO_TSQUERY_TEXT:
+		case F_GET_CURRENT_TS_CONFIG:
+			return READS_SETTINGS;
+		default:
+			break;
+	}
 	/* age(x) counts from today; age(x, y) does not */
 	if (funcid == F_AGE_TIMESTAMP || funcid == F_AGE_TIMESTAMPTZ)
 		return READS_CLOCK;

@@ -66,7 +66,7 @@ wh_lock_publish(bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PUBLISH_LOCK_CLASS, 0, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PUBLISH_LOCK_CLASS, 0, WH_LOCK_FIELD);
 	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -298,6 +298,18 @@ run_publish(WhRun *run)
 	next_transaction(run);
 }
 
+/* Remove old batches from the log, now and then. */
+static void
+run_purge(WhRun *run)
+{
+	if (!wh_batch_purge_due())
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wh_batch_purge();
+	PopActiveSnapshot();
+	next_transaction(run);
+}
+
 /* List the feeds to load: the named ones, or all. */
 List *
 wh_run_feeds(Datum names, bool all)
@@ -369,6 +381,7 @@ wh_run_cycle(WhRun *run, List *feed_ids)
 		run_publish(run);
 		run->published = true;
 	}
+	run_purge(run);
 	if (run->failed)
 		report_failures(run);
 }

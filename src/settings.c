@@ -15,6 +15,7 @@
 #include "settings.h"
 
 int			wh_batch_interval = 200;
+int			wh_batch_retention = 14 * 24 * 60;
 int			wh_batch_rows = 100000;
 int			wh_csv_buffer_size = 256 * 1024;
 bool		wh_csv_fast_split = true;
@@ -34,6 +35,14 @@ wh_settings_init(void)
 							200, 1, 60 * 1000,
 							PGC_SIGHUP,
 							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".batch_retention",
+							"How long batches stay in wh.batch.",
+							"0 keeps all of them.",
+							&wh_batch_retention,
+							14 * 24 * 60, 0, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MIN,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable(WH_SETTING_PREFIX ".batch_rows",
 							"Most messages that the worker loads in one transaction.",

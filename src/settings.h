@@ -10,6 +10,7 @@
 #define WH_MAX_KAFKA_WORKERS 64
 
 extern int	wh_batch_interval;
+extern int	wh_batch_retention;
 extern int	wh_batch_rows;
 extern int	wh_csv_buffer_size;
 extern bool wh_csv_fast_split;

@@ -14,6 +14,7 @@
 
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
+#include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 
 /* One thing wrong with a record. */
@@ -38,10 +39,14 @@ typedef struct WhSourceRow
 	bool		tombstone;		/* a message that only says: key deleted */
 	const char *raw;			/* the record as it came; NULL = none; may hold NULs */
 	Size		raw_len;
+	bool		is_part;		/* raw is not all of the record */
 	const char *key;			/* the message's key; NULL = none; may hold NULs */
 	Size		key_len;
 	const char *headers;		/* the message's headers as JSON; NULL = none */
 	List	   *errors;			/* of WhRowError; NIL = a good record */
+	char	  **unread;			/* texts that were not converted, by attribute; NULL = none kept */
+	int64		event_id;		/* the error event that is tried again; 0 = none */
+	Bitmapset  *as_stored;		/* columns whose values are redacted already */
 } WhSourceRow;
 
 #endif							/* WH_SOURCE_H */

@@ -38,13 +38,15 @@ typedef struct WhStagedScan
 	Relation	table;			/* NULL: nothing is staged, nothing will be found */
 	TableScanDesc ordered;		/* NULL: through the index */
 	bool		has_row;		/* the slot holds the next row of the ordered scan */
-	bool		is_found;		/* that row is what wh_staged_seek was to find */
+	bool		is_found;		/* that row is what wh_staged_seek was to find; through the index: there may be some */
 	Relation	index;
 	IndexScanDesc forward;		/* key and effective_from >= */
 	IndexScanDesc backward;		/* key and effective_from < */
 	ScanKeyData forward_keys[WH_MAX_KEY + 1];
 	ScanKeyData backward_keys[WH_MAX_KEY + 1];
 	Datum	   *held;			/* the forward scan's key; laid out as a staged row */
+	bool		has_highest;	/* the highest first key column is known */
+	Datum		highest;
 	TupleTableSlot *slot;
 } WhStagedScan;
 

@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "splice.h"
 
@@ -106,6 +107,49 @@ ordered_from(WhStagedScan *scan)
 	return DatumGetTimestampTz(scan->slot->tts_values[scan->ing->ours.effective_from - 1]);
 }
 
+/*
+ * Note the highest first key column that is staged, if keys compare as the
+ * index has them: keys beyond it are new, and need not be looked for.
+ */
+static void
+find_highest(WhStagedScan *scan)
+{
+	WhIngest   *ing = scan->ing;
+	int			n = ing->key_staged[0] - 1;
+	Form_pg_attribute att = TupleDescAttr(ing->desc, n);
+	IndexScanDesc last;
+
+	if (OidIsValid(att->attcollation) || scan->index->rd_indoption[0] != 0 ||
+		scan->index->rd_opfamily[0] != ing->key_type[0]->btree_opf ||
+		scan->index->rd_opcintype[0] != ing->key_type[0]->type_id)
+		return;
+	last = wh_index_beginscan(scan->table, scan->index, GetActiveSnapshot(), 0);
+	index_rescan(last, NULL, 0, NULL, 0);
+	if (index_getnext_slot(last, BackwardScanDirection, scan->slot))
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(scan->slot, ing->key_staged[0], &isnull);
+
+		/* a NULL, which no feed stages, would stand behind all values */
+		scan->has_highest = !isnull;
+		if (!isnull)
+			scan->highest = datumCopy(value, att->attbyval, att->attlen);
+	}
+	ExecClearTuple(scan->slot);
+	index_endscan(last);
+}
+
+/* Say whether a key lies beyond all that were staged when the scan was opened. */
+static bool
+is_beyond(WhStagedScan *scan, Datum *values)
+{
+	WhIngest   *ing = scan->ing;
+
+	return scan->has_highest &&
+		DatumGetInt32(FunctionCall2Coll(&ing->key_type[0]->cmp_proc_finfo, InvalidOid,
+										values[ing->key_staged[0] - 1], scan->highest)) > 0;
+}
+
 /* Open a scan.  When the table is empty, nothing is opened or ever found. */
 WhStagedScan *
 wh_staged_open(WhIngest *ing)
@@ -138,11 +182,12 @@ wh_staged_open(WhIngest *ing)
 	{
 		init_key(scan->index, ing->nkeys, BTGreaterEqualStrategyNumber, &scan->forward_keys[ing->nkeys]);
 		init_key(scan->index, ing->nkeys, BTLessStrategyNumber, &scan->backward_keys[ing->nkeys]);
-		scan->backward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
+		scan->backward = wh_index_beginscan(scan->table, scan->index, snapshot, nkeys);
 	}
-	scan->forward = index_beginscan(scan->table, scan->index, snapshot, nkeys, 0);
+	scan->forward = wh_index_beginscan(scan->table, scan->index, snapshot, nkeys);
 	scan->held = palloc0(sizeof(Datum) * ing->desc->natts);
 	scan->slot = table_slot_create(scan->table, NULL);
+	find_highest(scan);
 	return scan;
 }
 
@@ -184,6 +229,8 @@ wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVe
 		wh_version_load(scan->ing, version, scan->slot);
 		return true;
 	}
+	if (is_beyond(scan, values))
+		return false;
 	set_key(scan, scan->backward_keys, values, time);
 	index_rescan(scan->backward, scan->backward_keys, scan->ing->nkeys + 1, NULL, 0);
 	if (!index_getnext_slot(scan->backward, BackwardScanDirection, scan->slot))
@@ -207,6 +254,9 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 			(scan->ing->feed->load == WH_LOAD_APPEND || ordered_from(scan) >= time);
 		return;
 	}
+	scan->is_found = !is_beyond(scan, values);
+	if (!scan->is_found)
+		return;
 	hold_key(scan, values);
 	set_key(scan, scan->forward_keys, scan->held, time);
 	index_rescan(scan->forward, scan->forward_keys,
@@ -226,7 +276,8 @@ wh_staged_next(WhStagedScan *scan, WhStagedVersion *version)
 		wh_version_load(scan->ing, version, scan->slot);
 		return true;
 	}
-	if (scan->table == NULL || !index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
+	if (scan->table == NULL || !scan->is_found ||
+		!index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
 		return false;
 	wh_version_load(scan->ing, version, scan->slot);
 	return true;

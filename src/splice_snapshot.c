@@ -79,6 +79,8 @@ wh_snapshot_note_reject(WhIngest *ing, WhIngestRow *row)
 	ListCell   *lc;
 	bool		readable = true;
 
+	if (ing->snapshots == NULL)
+		return;
 	foreach(lc, row->source.errors)
 	{
 		WhRowError *error = lfirst(lc);
@@ -285,6 +287,33 @@ restate(SnapshotMerge *merge, WhStagedVersion *by, bool is_record)
 		ing->result->counts.rows_staged++;
 }
 
+/*
+ * Tell whether a retry changes what its snapshot said of a key: of other keys
+ * it stays said, and of several records of a key the last one counts.
+ */
+static bool
+retry_restates(SnapshotMerge *merge, bool has_record)
+{
+	WhIngest   *ing = merge->ing;
+	int			place;
+	int			image;
+
+	/* a file of which no record was right before may replace another one */
+	if (ing->kind != WH_SOURCE_RELATION && wh_position_unit(merge->at->position) != merge->unit_no)
+		return true;
+	if (!has_record)
+		return false;
+	place = wh_position_compare(ing, merge->record->position, merge->at->position);
+	image = wh_version_image_compare(ing, merge->record, merge->at);
+	if (place > 0 || (place == 0 && image > 0))
+		return true;
+	if (image == 0)
+		ing->result->counts.rows_repeated++;
+	else
+		ing->result->counts.rows_superseded++;
+	return false;
+}
+
 /* Put one key in order, given what is known of it around the time. */
 static void
 settle_key(SnapshotMerge *merge, bool has_record, bool has_before, bool has_at)
@@ -298,6 +327,10 @@ settle_key(SnapshotMerge *merge, bool has_record, bool has_before, bool has_at)
 	WhSnapshot *next;
 	TimestampTz end;
 
+	if (ing->is_retry && has_record)
+		wh_snapshots_own_state(ing, merge->snapshots, merge->record->values);
+	if (ing->is_retry && has_at && !is_implied(ing, merge->at) && !retry_restates(merge, has_record))
+		return;
 	if (has_record && merge->states_only && has_before &&
 		wh_version_image_compare(ing, merge->record, merge->before) == 0)
 	{
@@ -489,7 +522,8 @@ wh_snapshot_end(WhIngest *ing)
 	if (rival && wh_position_compare(ing, wh_position(rival->unit_no, 0), wh_position(merge.unit_no, 0)) > 0)
 	{
 		supersede_all(ing);
-		wh_snapshots_keep_own(ing, ing->snapshots, merge.unit_no);
+		if (!ing->is_retry)
+			wh_snapshots_keep_own(ing, ing->snapshots, merge.unit_no);
 		MemoryContextSwitchTo(old);
 		return;
 	}
@@ -518,4 +552,54 @@ wh_snapshot_end(WhIngest *ing)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Start to try rejected records of a snapshot again: what it has not said of
+ * other keys, it still does not say.
+ */
+void
+wh_snapshot_retry_begin(WhIngest *ing, WhUnit *unit)
+{
+	wh_snapshot_begin(ing);
+	ing->unit = unit;
+	ing->snapshot_time = unit->event_time;
+	wh_snapshots_load_own(ing, ing->snapshots, unit->unit_no);
+}
+
+/*
+ * Refuse a record whose time is not its snapshot's, which is settled by those
+ * that are staged.
+ */
+void
+wh_snapshot_check_time(WhIngest *ing, WhIngestRow *row)
+{
+	if (ing->snapshots && row->unit && row->unit->event_time != DT_NOBEGIN &&
+		row->unit->event_time != row->event_time)
+	{
+		WhRowError *error = palloc(sizeof(WhRowError));
+
+		error->attnum = 0;
+		error->sqlerrcode = ERRCODE_DATA_EXCEPTION;
+		error->message = "records of one snapshot have different event times";
+		row->errors = lappend(row->errors, error);
+	}
+}
+
+/*
+ * Stage the records of a snapshot that were tried again and are right now.
+ * all_tried says that no event of the snapshot was left alone.
+ */
+void
+wh_snapshot_retry_end(WhIngest *ing, bool all_tried)
+{
+	/* Once no record without readable key is left, absence says something. */
+	if (ing->unit->event_time != DT_NOBEGIN && ing->unit->is_complete)
+		ing->snapshot_incomplete = false;
+	else
+		ing->snapshot_incomplete |= !all_tried;
+	if (ing->sort == NULL && (ing->unit->event_time == DT_NOBEGIN ||
+							  ing->unit->is_complete == !ing->snapshot_incomplete))
+		return;
+	wh_snapshot_end(ing);
 }

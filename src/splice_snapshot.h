@@ -27,6 +27,8 @@ extern WhSnapshot *wh_snapshots_next_stating(WhIngest *ing, WhSnapshots *snapsho
 extern void wh_snapshots_clear_own(WhSnapshots *snapshots);
 extern void wh_snapshots_add_own(WhIngest *ing, WhSnapshots *snapshots, WhIngestRow *row);
 extern bool wh_snapshots_own_has(WhIngest *ing, WhSnapshots *snapshots, Datum *values);
+extern void wh_snapshots_load_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no);
+extern void wh_snapshots_own_state(WhIngest *ing, WhSnapshots *snapshots, Datum *values);
 extern void wh_snapshots_keep_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no);
 
 #endif							/* WH_SPLICE_SNAPSHOT_H */

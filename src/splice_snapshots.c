@@ -21,6 +21,9 @@
 
 #include "splice_snapshot.h"
 
+/* Unit of a key that is stated after all. */
+#define STATED (-1)
+
 /* A key that a unit does not state. */
 typedef struct UnstatedKey
 {
@@ -163,15 +166,15 @@ add_key(WhIngest *ing, WhSnapshots *snapshots, KeySet *set, int64 unit_no, Datum
 	MemoryContextSwitchTo(old);
 }
 
-/* Tell whether a unit leaves the key in values unstated. */
-static bool
-has_key(WhIngest *ing, KeySet *set, int64 unit_no, Datum *values)
+/* Find the key in values among those that a unit leaves unstated, or NULL. */
+static UnstatedKey *
+find_key(WhIngest *ing, KeySet *set, int64 unit_no, Datum *values)
 {
 	Datum		key[WH_MAX_KEY];
 	UnstatedKey wanted = {unit_no, key};
 
 	if (set->nkeys == 0)
-		return false;
+		return NULL;
 	if (!set->is_sorted)
 	{
 		qsort_arg(set->keys, set->nkeys, sizeof(UnstatedKey), compare_unstated, ing);
@@ -179,7 +182,14 @@ has_key(WhIngest *ing, KeySet *set, int64 unit_no, Datum *values)
 	}
 	for (int i = 0; i < ing->nkeys; i++)
 		key[i] = values[ing->key_staged[i] - 1];
-	return bsearch_arg(&wanted, set->keys, set->nkeys, sizeof(UnstatedKey), compare_unstated, ing) != NULL;
+	return bsearch_arg(&wanted, set->keys, set->nkeys, sizeof(UnstatedKey), compare_unstated, ing);
+}
+
+/* Tell whether a unit leaves the key in values unstated. */
+static bool
+has_key(WhIngest *ing, KeySet *set, int64 unit_no, Datum *values)
+{
+	return find_key(ing, set, unit_no, values) != NULL;
 }
 
 /* Read the snapshots of the feed. */
@@ -288,6 +298,36 @@ wh_snapshots_own_has(WhIngest *ing, WhSnapshots *snapshots, Datum *values)
 	return has_key(ing, &snapshots->own, 0, values);
 }
 
+/* Let the snapshot at hand leave unstated what a unit does. */
+void
+wh_snapshots_load_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no)
+{
+	for (int n = 0; n < snapshots->kept.nkeys; n++)
+	{
+		UnstatedKey *key = &snapshots->kept.keys[n];
+
+		if (key->unit_no == unit_no)
+			add_key(ing, snapshots, &snapshots->own, 0, key->key);
+	}
+}
+
+/* Note that the snapshot at hand states the key in values after all. */
+void
+wh_snapshots_own_state(WhIngest *ing, WhSnapshots *snapshots, Datum *values)
+{
+	KeySet	   *own = &snapshots->own;
+	UnstatedKey *found = find_key(ing, own, 0, values);
+	UnstatedKey *key;
+
+	if (found == NULL)
+		return;
+	for (key = found + 1; key < own->keys + own->nkeys && compare_keys(ing, key->key, found->key) == 0; key++)
+		key->unit_no = STATED;
+	for (key = found - 1; key >= own->keys && compare_keys(ing, key->key, found->key) == 0; key--)
+		key->unit_no = STATED;
+	found->unit_no = STATED;
+}
+
 /* Keep the unstated keys of the snapshot that was read, as those of a unit. */
 void
 wh_snapshots_keep_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no)
@@ -301,11 +341,21 @@ wh_snapshots_keep_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no)
 	wh_feed_catalog_enter(&user, &sec);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	/* a retry has begun with those that were kept */
+	if (ing->is_retry &&
+		SPI_execute_with_args("DELETE FROM wh.rejected_key WHERE feed_id OPERATOR(pg_catalog.=) $1"
+							  " AND unit_no OPERATOR(pg_catalog.=) $2", 2, types,
+							  (Datum[]) {Int64GetDatum(ing->feed->feed_id), Int64GetDatum(unit_no)},
+							  NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove rejected keys");
 	for (int n = 0; n < snapshots->own.nkeys; n++)
 	{
 		Datum	   *key = snapshots->own.keys[n].key;
 		Datum		texts[WH_MAX_KEY];
 		Datum		args[3] = {Int64GetDatum(ing->feed->feed_id), Int64GetDatum(unit_no)};
+
+		if (snapshots->own.keys[n].unit_no == STATED)
+			continue;
 
 		for (int k = 0; k < ing->nkeys; k++)
 		{

@@ -143,6 +143,8 @@ wh_splice_put(WhIngest *ing, WhIngestRow *row)
 	slot = ing->sort_slot;
 	if (ing->kind == WH_SOURCE_CSV)
 		major = wh_position(ing->unit_rank, row->source.low);
+	else if (ing->kind == WH_SOURCE_RELATION && ing->is_retry)
+		major = wh_position(ing->unit->unit_no, row->source.low);
 	else if (ing->kind == WH_SOURCE_KAFKA)
 	{
 		const char *slash = strrchr(ing->unit->name, '/');

@@ -18,4 +18,10 @@
 /* Highest number of columns in a natural key, a grain or a feed's key. */
 #define WH_MAX_KEY 16
 
+/*
+ * Last field of our advisory locks.  Those that SQL can take have 1 and 2: nobody
+ * can hold one of ours by pg_advisory_lock().
+ */
+#define WH_LOCK_FIELD 3
+
 #endif							/* WIDGETS_WH_H */

@@ -17,6 +17,7 @@
 -- option start_date: the first simulated day; by default 2024-01-01
 -- option seed: the same seed makes the same company; by default 1
 -- option dirt: share of faulty values in the columns where real sources have them, up to 0.2; by default 0
+-- option change_log: whether operations.change keeps every record handed out; by default true
 
 CREATE SCHEMA operations;
 COMMENT ON SCHEMA operations IS 'Widgets Unlimited: the simulator and its log';
@@ -31,7 +32,7 @@ COMMENT ON SCHEMA in_store IS 'Widgets Unlimited: the stores';
 
 CREATE TABLE operations.option (name text PRIMARY KEY, value jsonb NOT NULL);
 INSERT INTO operations.option
-SELECT * FROM jsonb_each('{"topic_prefix": "", "start_date": "2024-01-01", "seed": 1, "dirt": 0}'
+SELECT * FROM jsonb_each('{"topic_prefix": "", "start_date": "2024-01-01", "seed": 1, "dirt": 0, "change_log": true}'
     || coalesce(nullif(current_setting('widgets_wh.model_options', true), ''), '{}')::jsonb) o
 WHERE o.value <> 'null';
 DO $$
@@ -39,11 +40,11 @@ DECLARE
     unknown text;
 BEGIN
     SELECT string_agg(name, ', ') INTO unknown FROM operations.option
-    WHERE name NOT IN ('bootstrap_servers', 'topic_prefix', 'directory', 'start_date', 'seed', 'dirt');
+    WHERE name NOT IN ('bootstrap_servers', 'topic_prefix', 'directory', 'start_date', 'seed', 'dirt', 'change_log');
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'unknown option of model widgets, role operations: %', unknown USING
             ERRCODE = 'invalid_parameter_value',
-            HINT = 'The options are bootstrap_servers, topic_prefix, directory, start_date, seed, dirt.';
+            HINT = 'The options are bootstrap_servers, topic_prefix, directory, start_date, seed, dirt, change_log.';
     END IF;
 END
 $$;
@@ -68,6 +69,7 @@ CREATE TABLE operations.exposed (
     updated bigint NOT NULL,
     duplicates bigint NOT NULL,
     sent_to text NOT NULL,
+    duration interval NOT NULL,
     PRIMARY KEY (day, entity)
 );
 COMMENT ON TABLE operations.exposed IS 'what each system handed out, by day and entity; duplicates are records handed out twice, on top of the others';
@@ -80,309 +82,12 @@ CREATE TABLE operations.change (
     key bigint NOT NULL,
     record jsonb NOT NULL
 );
-COMMENT ON TABLE operations.change IS 'every record handed out, in order, as it was then (dirt included, duplicates once); kept for days with up to 100,000 changes of an entity';
+COMMENT ON TABLE operations.change IS 'every record handed out, in order, as it was then (dirt included, duplicates once), unless option change_log is false';
 
--- The inventory system ---------------------------------------------------------------
+-- The systems' tables, and how their rows are made ------------------------------------
 
-CREATE TABLE inventory.supplier (
-    supplier_id int PRIMARY KEY,
-    supplier_name text NOT NULL,
-    supplier_address text,
-    primary_contact_name text,
-    primary_contact_phone text,
-    secondary_contact_name text,
-    secondary_contact_phone text,
-    supplier_web_site text,
-    supplier_introduction_date text,
-    supplier_is_preferred boolean,
-    supplier_is_active boolean,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE inventory.product (
-    product_id int PRIMARY KEY,
-    product_name text NOT NULL,
-    product_description text,
-    product_category text,
-    product_brand text,
-    product_preferred_supplier_id int,
-    product_unit_cost numeric(10,2),
-    product_unit_price numeric(10,2),
-    product_dimension_length numeric(6,1),
-    product_dimension_width numeric(6,1),
-    product_dimension_height numeric(6,1),
-    product_introduced_date text,
-    product_discontinued boolean,
-    product_no_longer_offered boolean,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE inventory.inventory (
-    inventory_event_id int PRIMARY KEY,
-    inventory_event_type text,
-    inventory_product_id int NOT NULL,
-    inventory_supplier_id int,
-    inventory_warehouse_id int,
-    inventory_quantity int,
-    inventory_ship_address text,
-    inventory_ship_customer_id int,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-
--- The web shop -----------------------------------------------------------------------
-
-CREATE TABLE ecommerce.customer (
-    customer_id int PRIMARY KEY,
-    customer_name text,
-    customer_user_id text NOT NULL,
-    customer_password text NOT NULL,
-    customer_email text NOT NULL,
-    customer_referral_type text,
-    customer_sex text,
-    customer_date_of_birth date,
-    customer_loyalty_number int,
-    customer_credit_card_number text,
-    customer_is_preferred boolean,
-    customer_is_active boolean,
-    customer_inserted_at timestamp NOT NULL,
-    customer_updated_at timestamp NOT NULL
-);
-CREATE TABLE ecommerce.customer_address (
-    customer_address_id int PRIMARY KEY,
-    customer_id int NOT NULL,
-    customer_address varchar(255),
-    customer_address_type text,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE ecommerce.loyalty_number (
-    loyalty_number int PRIMARY KEY,
-    customer_id int NOT NULL,
-    issued date,
-    tier text,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE ecommerce.customer_order (
-    order_id int PRIMARY KEY,
-    customer_id int NOT NULL,
-    order_shipping_address_id int NOT NULL,
-    order_special_instructions text,
-    order_shipping_cost numeric(8,2),
-    order_execution_time timestamp,
-    order_cancelled boolean,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE ecommerce.order_line_item (
-    order_line_item_id int PRIMARY KEY,
-    order_id int NOT NULL,
-    order_line_item_product_id int NOT NULL,
-    order_line_item_quantity int NOT NULL,
-    order_line_item_unit_price numeric(10,2) NOT NULL,
-    order_line_item_total_price numeric(12,2) NOT NULL,
-    order_line_comments text,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-
--- The stores -------------------------------------------------------------------------
-
-CREATE TABLE in_store.store (
-    store_id int PRIMARY KEY,
-    store_name text NOT NULL,
-    store_manager_name text,
-    store_number_of_employees int,
-    store_opened_date date,
-    store_closed_date date,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE in_store.store_location (
-    store_location_id int PRIMARY KEY,
-    store_id int NOT NULL,
-    street_address text,
-    city text,
-    state text,
-    zip_code text,
-    sq_footage int,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE TABLE in_store.store_sales (
-    store_sales_id int PRIMARY KEY,
-    store_id int NOT NULL,
-    product_id int NOT NULL,
-    quantity int NOT NULL,
-    unit_price numeric(10,2) NOT NULL,
-    total_price numeric(12,2) NOT NULL,
-    transaction_type text,
-    transaction_date date,
-    cc_number text,
-    loyalty_number int,
-    inserted_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
-);
-CREATE INDEX ON in_store.store (updated_at);
-CREATE INDEX ON in_store.store_location (updated_at);
-CREATE INDEX ON in_store.store_sales (updated_at);
-
--- How rows are made ------------------------------------------------------------------
-
--- The systems' entities: where they are, their keys, and how they are called outside.
-CREATE TABLE operations.entity (
-    entity text PRIMARY KEY,
-    system text NOT NULL,
-    relation regclass NOT NULL,
-    key text NOT NULL,
-    position int NOT NULL UNIQUE
-);
-COMMENT ON TABLE operations.entity IS 'the entities of the three systems';
-INSERT INTO operations.entity VALUES
-    ('supplier', 'inventory', 'inventory.supplier', 'supplier_id', 1),
-    ('product', 'inventory', 'inventory.product', 'product_id', 2),
-    ('customer', 'ecommerce', 'ecommerce.customer', 'customer_id', 3),
-    ('customer_address', 'ecommerce', 'ecommerce.customer_address', 'customer_address_id', 4),
-    ('loyalty_number', 'ecommerce', 'ecommerce.loyalty_number', 'loyalty_number', 5),
-    ('order', 'ecommerce', 'ecommerce.customer_order', 'order_id', 6),
-    ('order_line_item', 'ecommerce', 'ecommerce.order_line_item', 'order_line_item_id', 7),
-    ('store', 'in_store', 'in_store.store', 'store_id', 8),
-    ('store_location', 'in_store', 'in_store.store_location', 'store_location_id', 9),
-    ('store_sales', 'in_store', 'in_store.store_sales', 'store_sales_id', 10),
-    ('inventory', 'inventory', 'inventory.inventory', 'inventory_event_id', 11);
-
--- Declares every generator; dirt is the share of values with each fault of their column.
-CREATE FUNCTION operations.declare_generators(dirt float8) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $f$
-DECLARE
-    -- The time of a row's birth within the day, and its first update time.
-    born CONSTANT text := '{"kind": "timestamp", "distribution": "seasonal", "order": "ascending"}';
-    changed CONSTANT text := '{"kind": "expression", "expression": "inserted_at", "dirt": {"late": $d, "out_of_order": $d}}';
-    punctual CONSTANT text := '{"kind": "expression", "expression": "inserted_at"}';
-    declaration record;
-BEGIN
-    FOR declaration IN SELECT * FROM (VALUES
-    ('inventory.supplier'::regclass, '{primary_contact_name,secondary_contact_name}'::text[], 'updated_at', $${
-        "supplier_id": {"kind": "sequence"},
-        "supplier_name": {"kind": "company", "dirt": {"case": $d, "spaces": $d}},
-        "supplier_address": {"kind": "address", "name": "supplier_name", "dirt": {"bad_address": $d}},
-        "primary_contact_name": {"kind": "name"}, "primary_contact_phone": {"kind": "phone"},
-        "secondary_contact_name": {"kind": "name", "null_share": 0.3}, "secondary_contact_phone": {"kind": "phone", "null_share": 0.3},
-        "supplier_web_site": {"kind": "expression", "expression": "'https://' || regexp_replace(lower(supplier_name), '[^a-z]+', '', 'g') || '.example'"},
-        "supplier_introduction_date": {"kind": "date", "from": "2015-01-01", "to": "2023-12-31", "dirt": {"date_format": $d}},
-        "supplier_is_preferred": {"kind": "boolean", "share": 0.3}, "supplier_is_active": {"kind": "boolean", "share": 0.95},
-        "inserted_at": $born, "updated_at": $changed}$$),
-    ('inventory.product', '{product_category}', 'updated_at', $${
-        "product_id": {"kind": "sequence"}, "product_name": {"kind": "product", "dirt": {"case": $d, "spaces": $d}},
-        "product_description": {"kind": "text", "null_share": 0.1},
-        "product_category": {"kind": "choice", "values": ["Home", "Tools", "Garden", "Office", "Outdoor", "Kitchen", "Electronics"],
-                             "weights": [20, 18, 14, 14, 12, 12, 10], "dirt": {"case": $d, "spaces": $d, "missing": $d}},
-        "product_brand": {"kind": "choice", "values": ["Acme", "Northwind", "Summit", "Evergreen", "Bluestone", "Atlas"], "weights": [5, 4, 3, 3, 2, 1]},
-        "product_preferred_supplier_id": {"kind": "reference", "relation": "inventory.supplier", "column": "supplier_id", "popularity": 0.6},
-        "product_unit_price": {"kind": "money", "min": 2, "max": 900, "distribution": "lognormal", "median": 24, "sigma": 0.9, "endings": [0.99, 0.99, 0.49, 0]},
-        "margin": {"kind": "number", "type": "numeric", "min": 0.15, "max": 0.6, "distribution": "normal", "scale": 3},
-        "product_unit_cost": {"kind": "expression", "expression": "round(product_unit_price * (1 - margin), 2)"},
-        "product_dimension_length": {"kind": "number", "min": 2, "max": 200, "distribution": "lognormal", "median": 25, "scale": 1},
-        "product_dimension_width": {"kind": "number", "min": 2, "max": 120, "distribution": "lognormal", "median": 15, "scale": 1},
-        "product_dimension_height": {"kind": "number", "min": 1, "max": 120, "distribution": "lognormal", "median": 10, "scale": 1},
-        "product_introduced_date": {"kind": "date", "from": "2018-01-01", "to": "2023-12-31", "dirt": {"date_format": $d}},
-        "product_discontinued": {"kind": "boolean", "share": 0.03}, "product_no_longer_offered": {"kind": "boolean", "share": 0.02},
-        "inserted_at": $born, "updated_at": $changed}$$),
-    ('inventory.inventory', '{}', NULL, $${
-        "inventory_event_id": {"kind": "sequence"},
-        "inventory_event_type": {"kind": "choice", "values": ["shipment", "supply", "return"], "weights": [6, 3, 1], "dirt": {"undefined_code": $d, "case": $d}},
-        "inventory_product_id": {"kind": "reference", "relation": "inventory.product", "column": "product_id", "popularity": 0.9},
-        "inventory_supplier_id": {"kind": "reference", "relation": "inventory.product", "column": "product_preferred_supplier_id"},
-        "inventory_warehouse_id": {"kind": "integer", "min": 1, "max": 6, "distribution": "zipf"},
-        "inventory_quantity": {"kind": "integer", "min": 1, "max": 500, "distribution": "lognormal", "median": 20},
-        "inventory_ship_address": {"kind": "reference", "relation": "ecommerce.customer_address", "column": "customer_address", "null_share": 0.4},
-        "inventory_ship_customer_id": {"kind": "reference", "relation": "ecommerce.customer_address", "column": "customer_id", "null_share": 0.4},
-        "inserted_at": $born, "updated_at": $changed}$$),
-    ('ecommerce.customer', '{customer_email,customer_is_active}', 'customer_updated_at', $${
-        "customer_id": {"kind": "sequence"},
-        "customer_name": {"kind": "name", "sex": "sex", "dirt": {"case": $d, "spaces": $d, "missing": $d}},
-        "clean_name": {"kind": "expression", "type": "text", "expression": "customer_name"},
-        "customer_user_id": {"kind": "user_name", "from": "clean_name", "unique": true},
-        "customer_password": {"kind": "pattern", "pattern": "************"},
-        "customer_email": {"kind": "email", "from": "clean_name", "unique": true, "dirt": {"case": $d, "spaces": $d}},
-        "customer_referral_type": {"kind": "choice", "values": ["OA", "AM", ""], "weights": [35, 20, 45], "dirt": {"undefined_code": $d}},
-        "sex": {"kind": "choice", "type": "text", "values": ["F", "M"]},
-        "customer_sex": {"kind": "expression", "expression": "sex", "dirt": {"undefined_code": $d, "case": $d, "missing": $d}},
-        "customer_date_of_birth": {"kind": "date", "from": "1938-01-01", "to": "2005-12-31", "distribution": "normal"},
-        "customer_loyalty_number": {"kind": "expression", "expression": "CASE WHEN customer_id % 5 < 2 THEN 100000 + customer_id / 5 * 2 + customer_id % 5 END"},
-        "customer_credit_card_number": {"kind": "card"},
-        "customer_is_preferred": {"kind": "boolean", "share": 0.15}, "customer_is_active": {"kind": "boolean", "share": 0.97},
-        "customer_inserted_at": $born,
-        "customer_updated_at": {"kind": "expression", "expression": "customer_inserted_at", "dirt": {"late": $d, "out_of_order": $d}}}$$),
-    ('ecommerce.customer_address', '{customer_address}', 'updated_at', $${
-        "customer_address_id": {"kind": "sequence"},
-        "customer_id": {"kind": "parent", "relation": "ecommerce.customer"},
-        "name": {"kind": "parent", "type": "text", "relation": "ecommerce.customer", "column": "customer_name"},
-        "customer_address": {"kind": "address", "name": "name", "dirt": {"bad_address": $d}},
-        "customer_address_type": {"kind": "choice", "values": ["S", "B"], "weights": [7, 3], "dirt": {"undefined_code": $d}},
-        "inserted_at": {"kind": "parent", "relation": "ecommerce.customer", "column": "customer_inserted_at"},
-        "updated_at": $changed}$$),
-    ('ecommerce.loyalty_number', '{tier}', 'updated_at', $${
-        "loyalty_number": {"kind": "sequence", "start": 100001},
-        "customer_id": {"kind": "parent", "relation": "ecommerce.customer", "where": "customer_loyalty_number IS NOT NULL"},
-        "inserted_at": {"kind": "parent", "relation": "ecommerce.customer", "column": "customer_inserted_at"},
-        "issued": {"kind": "expression", "expression": "inserted_at::date"},
-        "tier": {"kind": "choice", "values": ["Bronze", "Silver", "Gold"], "weights": [70, 22, 8], "dirt": {"case": $d}},
-        "updated_at": $changed}$$),
-    ('ecommerce.customer_order', '{order_special_instructions,order_cancelled}', 'updated_at', $${
-        "order_id": {"kind": "sequence"},
-        "customer_id": {"kind": "reference", "relation": "ecommerce.customer_address", "popularity": 0.6},
-        "order_shipping_address_id": {"kind": "reference", "relation": "ecommerce.customer_address", "column": "customer_address_id"},
-        "order_special_instructions": {"kind": "text", "min": 1, "max": 1, "null_share": 0.85},
-        "order_shipping_cost": {"kind": "choice", "values": [0, 4.99, 7.99, 14.99], "weights": [40, 35, 20, 5]},
-        "order_execution_time": {"kind": "expression", "expression": "inserted_at"},
-        "order_cancelled": {"kind": "boolean", "share": 0.02},
-        "inserted_at": $born, "updated_at": $changed}$$),
-    ('ecommerce.order_line_item', '{order_line_comments}', 'updated_at', $${
-        "order_line_item_id": {"kind": "sequence"},
-        "order_id": {"kind": "parent", "relation": "ecommerce.customer_order"},
-        "order_line_item_product_id": {"kind": "reference", "relation": "inventory.product", "column": "product_id", "popularity": 0.9},
-        "order_line_item_unit_price": {"kind": "reference", "relation": "inventory.product", "column": "product_unit_price"},
-        "order_line_item_quantity": {"kind": "integer", "min": 1, "max": 12, "distribution": "zipf", "exponent": 1.6},
-        "order_line_item_total_price": {"kind": "expression", "expression": "order_line_item_quantity * order_line_item_unit_price"},
-        "order_line_comments": {"kind": "text", "min": 1, "max": 1, "null_share": 0.93},
-        "inserted_at": {"kind": "parent", "relation": "ecommerce.customer_order"}, "updated_at": $changed}$$),
-    ('in_store.store', '{store_manager_name}', 'updated_at', $${
-        "store_id": {"kind": "sequence"},
-        "store_name": {"kind": "expression", "expression": "'Widgets Unlimited #' || store_id"},
-        "store_manager_name": {"kind": "name", "dirt": {"case": $d, "spaces": $d}},
-        "store_number_of_employees": {"kind": "integer", "min": 4, "max": 60, "distribution": "lognormal", "median": 14},
-        "store_opened_date": {"kind": "date", "from": "2010-01-01", "to": "2023-12-31"},
-        "inserted_at": $born, "updated_at": $punctual}$$),
-    ('in_store.store_location', '{street_address}', 'updated_at', $${
-        "store_location_id": {"kind": "sequence"}, "store_id": {"kind": "parent", "relation": "in_store.store"},
-        "street_address": {"kind": "street", "dirt": {"case": $d, "spaces": $d}},
-        "city": {"kind": "city", "dirt": {"case": $d, "spaces": $d}}, "state": {"kind": "state", "dirt": {"case": $d}}, "zip_code": {"kind": "zip", "dirt": {"missing": $d}},
-        "sq_footage": {"kind": "integer", "min": 1500, "max": 40000, "distribution": "lognormal", "median": 6000},
-        "inserted_at": {"kind": "parent", "relation": "in_store.store"}, "updated_at": $punctual}$$),
-    ('in_store.store_sales', '{cc_number}', 'updated_at', $${
-        "store_sales_id": {"kind": "sequence"},
-        "store_id": {"kind": "reference", "relation": "in_store.store", "popularity": 0.5},
-        "product_id": {"kind": "reference", "relation": "inventory.product", "popularity": 0.9},
-        "unit_price": {"kind": "reference", "relation": "inventory.product", "column": "product_unit_price"},
-        "quantity": {"kind": "integer", "min": 1, "max": 8, "distribution": "zipf", "exponent": 1.8},
-        "total_price": {"kind": "expression", "expression": "quantity * unit_price"},
-        "transaction_type": {"kind": "choice", "values": ["credit", "debit", "cash"], "weights": [55, 25, 20], "dirt": {"undefined_code": $d, "case": $d}},
-        "transaction_date": {"kind": "expression", "expression": "inserted_at::date"},
-        "cc_number": {"kind": "card", "null_share": 0.2},
-        "loyalty_number": {"kind": "reference", "relation": "ecommerce.loyalty_number", "popularity": 0.6, "null_share": 0.55},
-        "inserted_at": $born, "updated_at": $punctual}$$)) d(relation, mutable_columns, updated_at, columns)
-    LOOP
-        PERFORM wh.create_generator(declaration.relation,
-            replace(replace(replace(replace(declaration.columns, '$born', born), '$changed', changed),
-                            '$punctual', punctual), '$d', dirt::text)::jsonb,
-            declaration.mutable_columns, declaration.updated_at);
-    END LOOP;
-END
-$f$;
-SELECT operations.declare_generators(operations.option('dirt')::float8);
+\ir operations.tables.sql
+\ir operations.generators.sql
 
 -- A day's work -----------------------------------------------------------------------
 
@@ -405,7 +110,9 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT s.entity,
-        CASE WHEN s.link_parent THEN s.inserts ELSE round(s.inserts * CASE WHEN s.is_trade THEN busy ELSE scale END) END::bigint,
+        -- on the first day, one of each at least: the others refer to them
+        CASE WHEN s.link_parent OR s.inserts = 0 THEN s.inserts
+            ELSE greatest(round(s.inserts * CASE WHEN s.is_trade THEN busy ELSE scale END), (s.day = 1)::int) END::bigint,
         round(s.updates * scale)::bigint, s.link_parent
     FROM (VALUES
         (1, 'supplier', 40, 0, false, false), (1, 'product', 500, 0, false, false),
@@ -493,13 +200,14 @@ AS $$
 DECLARE
     first_key bigint;
     last_key bigint;
-    condition text;
+    chosen text;
     records text;
     columns text;
     inserted bigint;
     changed bigint;
     twice bigint;
     sent_to text;
+    started_at CONSTANT timestamptz := clock_timestamp();
 BEGIN
     SELECT min(b.first_key), max(b.last_key) INTO first_key, last_key FROM wh.generator_batch b
     WHERE b.batch_id = day AND b.relation = e.relation AND b.inserted > 0;
@@ -508,18 +216,20 @@ BEGIN
     IF inserted + changed = 0 THEN
         RETURN;
     END IF;
-    condition := format('(t.%1$I BETWEEN %2$s AND %3$s%4$s)', e.key, coalesce(first_key, 1), coalesce(last_key, 0),
-        CASE WHEN changed > 0 THEN format(' OR t.%I IN (SELECT u.key FROM operations.updated u WHERE u.entity = %L)', e.key, e.entity) ELSE '' END);
     SELECT string_agg(format('t.%I', attname), ', ' ORDER BY attnum) INTO columns
     FROM pg_attribute WHERE attrelid = e.relation AND attnum > 0 AND NOT attisdropped;
+    -- Two arms, each by the primary key's index: the table may be large.
+    chosen := format('(SELECT * FROM %1$s WHERE %2$I BETWEEN %3$s AND %4$s'
+        ' UNION ALL SELECT t.* FROM operations.updated u JOIN %1$s t ON t.%2$I = u.key WHERE u.entity = %5$L AND u.key NOT BETWEEN %3$s AND %4$s) t',
+        e.relation, e.key, coalesce(first_key, 1), coalesce(last_key, 0), e.entity);
     -- As real sources do, some records come twice: the stores' tables cannot.
-    records := format('SELECT %s FROM %s t%s WHERE %s ORDER BY t.%I', columns, e.relation,
+    records := format('SELECT %s FROM %s%s ORDER BY t.%I', columns, chosen,
         CASE WHEN dirt > 0 AND e.system <> 'in_store' THEN
-            format(', LATERAL generate_series(1, 1 + (operations.draw(%s, t.%I) < %s)::int) n', day, e.key, dirt) ELSE '' END,
-        condition, e.key);
-    IF inserted + changed <= 100000 THEN
-        EXECUTE format('INSERT INTO operations.change (day, entity, key, record) SELECT %s, %L, t.%I, to_jsonb(t) FROM %s t WHERE %s ORDER BY t.%3$I',
-            day, e.entity, e.key, e.relation, condition);
+            format(', (VALUES (1), (2)) n(n) WHERE n = 1 OR operations.draw(%s, t.%I) < %s', day, e.key, dirt) ELSE '' END,
+        e.key);
+    IF operations.option('change_log')::boolean THEN
+        EXECUTE format('INSERT INTO operations.change (day, entity, key, record) SELECT %s, %L, t.%I, to_jsonb(t) FROM %s ORDER BY t.%3$I',
+            day, e.entity, e.key, chosen);
     END IF;
 
     IF e.system = 'in_store' THEN
@@ -544,13 +254,13 @@ BEGIN
     IF e.system <> 'in_store' THEN
         twice := twice - inserted - changed;
     END IF;
-    INSERT INTO operations.exposed VALUES (day, e.system, e.entity, inserted, changed, twice, sent_to);
+    INSERT INTO operations.exposed VALUES (day, e.system, e.entity, inserted, changed, twice, sent_to, clock_timestamp() - started_at);
 END
 $$;
 
 -- A number of [0, 1) that depends on a day and a key only.
 CREATE FUNCTION operations.draw(day int, key bigint) RETURNS float8
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE
 RETURN (hashint8extended(key, day) >> 11 & 4503599627370495) / 4503599627370496.0;
 
 -- Simulates the next day: makes its rows in all systems, then hands them out. Returns its number.
@@ -587,6 +297,12 @@ BEGIN
     -- Changes first, so that a day's new rows are not changed on the same day.
     FOR s IN SELECT p.* FROM operations.plan(today.day, today.date, scale, growth) p WHERE p.inserts > 0 OR p.updates > 0 LOOP
         SELECT * INTO e FROM operations.entity WHERE entity = s.entity;
+        -- A small scale may leave a day without parents.
+        IF s.link_parent AND NOT EXISTS (SELECT FROM wh.generator_batch b
+                WHERE b.batch_id = today.day AND b.relation = e.parent AND b.inserted > 0) THEN
+            s.inserts := 0;
+            s.link_parent := false;
+        END IF;
         PERFORM wh.generate(e.relation, s.inserts, s.updates, s.link_parent, today.day, today.seed, workers,
             today.date, today.date + 1);
     END LOOP;

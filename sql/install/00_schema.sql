@@ -3,6 +3,22 @@
 
 -- widgets_wh: schema and catalogs. Every table here is written by the engine only.
 
+-- Who owns a schema can put functions of his own into it: it must be new, and ours.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_depend d
+               WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+                 AND d.refobjid = 'wh'::pg_catalog.regnamespace
+                 AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass)
+        OR NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+                       WHERE n.nspname = 'wh' AND r.rolsuper) THEN
+        RAISE EXCEPTION 'schema "wh" exists, and is not empty or not a superuser''s' USING
+            ERRCODE = 'duplicate_schema',
+            HINT = 'The extension needs schema wh for itself: rename or drop it.';
+    END IF;
+END
+$$;
+
 COMMENT ON SCHEMA wh IS 'widgets_wh: sources, feeds, dimensions, facts and their runs';
 
 CREATE SEQUENCE wh.object_id_seq;
@@ -63,6 +79,7 @@ CREATE TABLE wh.source_unit (
     end_offset bigint,
     checksum bytea,
     file_state text,
+    header bytea,
     event_time timestamptz,
     is_complete boolean NOT NULL DEFAULT true,
     batch_id bigint NOT NULL,
@@ -73,7 +90,9 @@ COMMENT ON TABLE wh.source_unit IS 'what was read: a row per content of a file, 
 COMMENT ON COLUMN wh.source_unit.generation IS 'counts contents loaded under one name, or incarnations of a topic';
 COMMENT ON COLUMN wh.source_unit.size IS 'bytes of the file, or the partition''s next offset to read';
 COMMENT ON COLUMN wh.source_unit.end_offset IS 'the partition''s end when it was read last';
+COMMENT ON COLUMN wh.source_unit.checksum IS 'SHA-256 of the file; or the partition''s last message that was read: its offset, time, and CRC-32C of key and value';
 COMMENT ON COLUMN wh.source_unit.file_state IS 'device, inode, size and change time of the file when read: unchanged means nothing to read';
+COMMENT ON COLUMN wh.source_unit.header IS 'the file''s header, when records of it were rejected';
 COMMENT ON COLUMN wh.source_unit.event_time IS 'the one event time of a snapshot';
 COMMENT ON COLUMN wh.source_unit.is_complete IS 'false when a rejected row of a snapshot had no readable key: it deletes nothing';
 
@@ -150,6 +169,7 @@ CREATE TABLE wh.batch (
 );
 CREATE INDEX ON wh.batch (object_id, batch_id);
 CREATE INDEX ON wh.batch (batch_id) WHERE state = 'running';
+CREATE INDEX ON wh.batch (started_at);
 COMMENT ON TABLE wh.batch IS 'a row per batch: the ingest of one feed, or one publish';
 COMMENT ON COLUMN wh.batch.object IS 'the feed of an ingest; the dimension or fact that a publish failed at, else null for a publish';
 
@@ -159,7 +179,7 @@ CREATE TABLE wh.batch_step (
     object_id bigint,
     object text NOT NULL,
     first_block bigint,
-    file_node oid,
+    file_node bigint,
     rows_read bigint NOT NULL DEFAULT 0,
     rows_staged bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
@@ -179,6 +199,27 @@ CREATE INDEX ON wh.batch_step (object_id, batch_id);
 COMMENT ON TABLE wh.batch_step IS 'what a batch did to one relation: read = staged + rejected + repeated + superseded';
 COMMENT ON COLUMN wh.batch_step.object IS 'name of the feed, dimension or fact';
 COMMENT ON COLUMN wh.batch_step.first_block IS 'rows that the batch added to the staging table are from this block on, while its file is file_node';
+COMMENT ON COLUMN wh.batch_step.file_node IS 'number of the staging table''s file, mixed with the server''s identifier: a dump may be restored elsewhere';
+
+CREATE TABLE wh.batch_total (
+    object_id bigint PRIMARY KEY,
+    steps bigint NOT NULL,
+    until_batch_id bigint NOT NULL,
+    rows_read bigint NOT NULL,
+    rows_staged bigint NOT NULL,
+    rows_rejected bigint NOT NULL,
+    rows_repeated bigint NOT NULL,
+    rows_superseded bigint NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_updated bigint NOT NULL,
+    rows_deleted bigint NOT NULL,
+    rows_repointed bigint NOT NULL,
+    warnings bigint NOT NULL,
+    units_read bigint NOT NULL,
+    units_skipped bigint NOT NULL
+);
+COMMENT ON TABLE wh.batch_total IS 'sums of the steps of old batches, which are removed after widgets_wh.batch_retention';
+COMMENT ON COLUMN wh.batch_total.until_batch_id IS 'the last batch that is in the sums';
 
 CREATE TABLE wh.error_event (
     error_event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -196,8 +237,11 @@ CREATE TABLE wh.error_event (
     message_key bytea,
     message_headers jsonb,
     source_position bigint,
+    read_no bigint,
     event_time timestamptz,
     raw_record bytea,
+    raw_form text CHECK (raw_form IN ('record', 'row', 'part')),
+    redacted jsonb,
     record_hash bytea NOT NULL,
     errors jsonb NOT NULL,
     "column" text,
@@ -209,6 +253,9 @@ CREATE UNIQUE INDEX ON wh.error_event (object_id, source_position, record_hash) 
 CREATE INDEX ON wh.error_event (batch_id);
 COMMENT ON TABLE wh.error_event IS 'records that were not staged, and fact rows that were not loaded: where they stood, their raw bytes, and why';
 COMMENT ON COLUMN wh.error_event.errors IS 'every error of the record: [{"column", "sqlstate", "message"}, ...]; the first one is in the columns beside';
+COMMENT ON COLUMN wh.error_event.read_no IS 'the read of a table that gave the record first';
+COMMENT ON COLUMN wh.error_event.raw_form IS 'what raw_record is: the record as it came (its redacted fields cut out), its row as a JSON object of texts, or only a part of either, which cannot be tried again';
+COMMENT ON COLUMN wh.error_event.redacted IS 'the redacted values of redacted columns, by name';
 COMMENT ON COLUMN wh.error_event.feed IS 'the feed whose record it is; for a row refused by a fact, fact names it instead';
 
 -- Configuration and positions are data: pg_dump keeps them.
@@ -223,4 +270,5 @@ SELECT pg_catalog.pg_extension_config_dump('wh.fact_dimension', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.input', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch_step', '');
+SELECT pg_catalog.pg_extension_config_dump('wh.batch_total', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.error_event', '');

@@ -6,6 +6,7 @@ CREATE TABLE wh.rejected_key (
     key text[] NOT NULL
 );
 CREATE INDEX ON wh.rejected_key (feed_id, unit_no);
+ALTER TABLE wh.rejected_key REPLICA IDENTITY FULL;
 COMMENT ON TABLE wh.rejected_key IS 'keys that a snapshot does not state, because their rows were rejected: they count as unchanged';
 SELECT pg_catalog.pg_extension_config_dump('wh.rejected_key', '');
 

@@ -73,5 +73,5 @@ RETURNS bigint
 LANGUAGE c VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_retry_error_events';
-COMMENT ON FUNCTION wh.retry_error_events IS 'try the messages of a Kafka feed''s error events again; gives how many have no error any more';
+COMMENT ON FUNCTION wh.retry_error_events IS 'try the records of a feed''s error events again; gives how many have no error any more';
 REVOKE ALL ON FUNCTION wh.retry_error_events FROM PUBLIC;

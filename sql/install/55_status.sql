@@ -34,8 +34,9 @@ LEFT JOIN LATERAL (SELECT b.state, b.message FROM wh.batch b
 LEFT JOIN LATERAL (SELECT b.finished_at FROM wh.batch b
                    WHERE b.object_id = f.feed_id AND b.state = 'succeeded'
                    ORDER BY b.batch_id DESC LIMIT 1) s ON true
-LEFT JOIN LATERAL (SELECT sum(p.rows_staged)::bigint AS rows FROM wh.batch_step p
-                   WHERE p.object_id = f.feed_id) t ON true
+LEFT JOIN LATERAL (SELECT sum(p.rows)::bigint AS rows
+                   FROM (SELECT q.rows_staged AS rows FROM wh.batch_step q WHERE q.object_id = f.feed_id
+                         UNION ALL SELECT q.rows_staged FROM wh.batch_total q WHERE q.object_id = f.feed_id) p) t ON true
 LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM wh.error_event v
                    WHERE v.object_id = f.feed_id) e ON true
 UNION ALL
@@ -63,8 +64,10 @@ LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE i.used_batch_id IS NULL) AS unu
                                WHERE q.object_id = i.feed_id
                                  AND q.batch_id > coalesce(i.used_batch_id, 0)))::bigint AS behind
                    FROM wh.input i WHERE i.object_id = o.id AND i.feed_id IS NOT NULL) n ON true
-LEFT JOIN LATERAL (SELECT sum(p.rows_inserted - p.rows_deleted)::bigint AS rows FROM wh.batch_step p
-                   WHERE p.object_id = o.id) t ON true
+LEFT JOIN LATERAL (SELECT sum(p.rows)::bigint AS rows
+                   FROM (SELECT q.rows_inserted - q.rows_deleted AS rows FROM wh.batch_step q WHERE q.object_id = o.id
+                         UNION ALL SELECT q.rows_inserted - q.rows_deleted FROM wh.batch_total q
+                         WHERE q.object_id = o.id) p) t ON true
 LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM wh.error_event v
                    WHERE v.object_id = o.id) e ON true;
 COMMENT ON VIEW wh.status IS 'a row per feed, dimension and fact: its state, last batch, rows, lag and last error';

@@ -17,7 +17,7 @@ $$;
 
 GRANT USAGE ON SCHEMA wh TO wh_reader;
 GRANT SELECT ON wh.feed, wh.screen, wh.source_unit, wh.dimension, wh.fact, wh.fact_dimension, wh.input,
-    wh.batch, wh.batch_step, wh.lineage, wh.worker_feed, wh.kafka_offset TO wh_reader;
+    wh.batch, wh.batch_step, wh.batch_total, wh.lineage, wh.worker_feed, wh.kafka_offset TO wh_reader;
 GRANT SELECT ON wh.status TO wh_reader;
 GRANT SELECT ON wh.error_event TO wh_operator;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wh TO wh_operator;

@@ -78,3 +78,32 @@ REVOKE ALL ON FUNCTION wh.after_drop() FROM PUBLIC;
 
 CREATE EVENT TRIGGER wh_after_drop ON sql_drop EXECUTE FUNCTION wh.after_drop();
 COMMENT ON EVENT TRIGGER wh_after_drop IS 'keeps the catalogs of widgets_wh in step with DROP';
+
+-- CREATE OR REPLACE VIEW of a definition would change its meaning for the keys touched later only.
+CREATE FUNCTION wh.after_create_view()
+RETURNS event_trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    replaced text;
+BEGIN
+    SELECT o.relation::text INTO replaced
+    FROM pg_event_trigger_ddl_commands() c
+    JOIN (SELECT relation, definition FROM wh.dimension UNION ALL SELECT relation, definition FROM wh.fact) o
+        ON c.classid = 'pg_class'::regclass AND o.definition::oid = c.objid
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'cannot replace the definition of %', replaced USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Use wh.alter_dimension or wh.alter_fact, which compute everything from the new query.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION wh.after_create_view() IS 'event trigger: refuses to replace the definition of a dimension or fact by hand';
+REVOKE ALL ON FUNCTION wh.after_create_view() FROM PUBLIC;
+
+CREATE EVENT TRIGGER wh_after_create_view ON ddl_command_end WHEN TAG IN ('CREATE VIEW')
+    EXECUTE FUNCTION wh.after_create_view();
+COMMENT ON EVENT TRIGGER wh_after_create_view IS 'keeps definitions from being replaced by CREATE OR REPLACE VIEW';

@@ -4,7 +4,7 @@ SELECT no_plan();
 CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers :'bootstrap');
 CREATE FOREIGN TABLE src (id int, name text, part int OPTIONS (metadata 'partition'), at timestamptz OPTIONS (metadata 'timestamp'))
   SERVER shop OPTIONS (topic 'position', format 'json');
-\! $KAFKA_CTL topic position 2
+\! $KAFKA_CTL topic position 2 retention.ms=-1
 INSERT INTO src SELECT i, 'row', i % 2, '2024-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(0, 99) i;
 SELECT wh.create_feed('events', 'src', 'append') \gset
 SELECT wh.create_feed('keyed', 'src', 'upsert', '{id}') \gset
@@ -57,6 +57,33 @@ SELECT results_eq($$SELECT topic, partition, "offset", message FROM wh.error_eve
 SELECT wh.seek_feed('events', 'latest') \gset
 SELECT is(wh.ingest('events'), NULL, 'or one seeks over it');
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
+
+-- where a feed starts: a seek in the transaction that makes it, before anything is loaded
+\! $KAFKA_CTL topic position_start 2 retention.ms=-1
+CREATE FOREIGN TABLE start (id int, part int OPTIONS (metadata 'partition'), at timestamptz OPTIONS (metadata 'timestamp')) SERVER shop OPTIONS (topic 'position_start');
+INSERT INTO start SELECT i, i % 2, '2024-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(0, 39) i;
+BEGIN; SELECT wh.create_feed('start_earliest', 'start', 'append') \gset x
+SELECT wh.seek_feed('start_earliest', 'earliest') \gset x
+COMMIT;
+BEGIN; SELECT wh.create_feed('start_latest', 'start', 'append') \gset x
+SELECT wh.seek_feed('start_latest', 'latest') \gset x
+COMMIT;
+BEGIN; SELECT wh.create_feed('start_time', 'start', 'append') \gset x
+SELECT wh.seek_feed('start_time', at => '2024-01-01 00:30:30') \gset x
+COMMIT;
+BEGIN; SELECT wh.create_feed('start_offsets', 'start', 'append') \gset x
+SELECT wh.seek_feed('start_offsets', offsets => '{"0": 15, "1": 18}') \gset x
+COMMIT;
+BEGIN; SELECT wh.create_feed('start_one_offset', 'start', 'append') \gset x
+SELECT wh.seek_feed('start_one_offset', offsets => '{"1": 18}') \gset x
+COMMIT;
+INSERT INTO start VALUES (40, 0, '2024-01-02'), (41, 1, '2024-01-02');
+CALL wh.run(feeds => '{start_earliest,start_latest,start_time,start_offsets,start_one_offset}');
+SELECT set_eq('SELECT id FROM staging.start_earliest', ARRAY(SELECT generate_series(0, 41)), 'a feed starts at the earliest message');
+SELECT set_eq('SELECT id FROM staging.start_latest', ARRAY[40, 41], 'at the end');
+SELECT set_eq('SELECT id FROM staging.start_time', ARRAY(SELECT generate_series(31, 41)), 'at a time');
+SELECT set_eq('SELECT id FROM staging.start_offsets', ARRAY[30, 32, 34, 36, 38, 40, 37, 39, 41], 'at given offsets');
+SELECT set_eq('SELECT id FROM staging.start_one_offset', ARRAY(SELECT generate_series(0, 40, 2) UNION SELECT unnest(ARRAY[37, 39, 41])), 'other partitions at their earliest message');
 
 -- a second consumer of a feed neither repeats nor goes on beside the first
 CREATE EXTENSION dblink;

@@ -161,4 +161,24 @@ SELECT is_empty('SELECT * FROM wh.check(rebuild => true)', 'wh.check finds nothi
 SELECT wh.drop_fact('paid');
 SELECT is((SELECT count(*) FROM mart.customer WHERE id = 66), 0::bigint, 'a dropped fact takes the inferred members that only it needed');
 SELECT throws_ok('SELECT wh.drop_dimension(''customer'')', '2BP01', NULL, 'a dimension in use stays');
+
+-- Natural keys of fixed length, found by text, and the other way; keys that are equal but not the same.
+CREATE COLLATION public.caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE src.coded (code char(5), name text COLLATE public.caseless, n numeric, at timestamptz);
+CREATE TABLE src.used_code (id int, code text, name text, n int, at timestamptz);
+INSERT INTO src.coded VALUES ('ab', 'Ann', 1.0, '2024-01-01'), ('abc', 'bob', 2.50, '2024-01-01'), ('ab', 'ANN', 3, '2024-02-01');
+INSERT INTO src.used_code VALUES (1, 'ab', 'ann', 1, '2024-01-15'), (2, 'abc  ', 'BOB', 2, '2024-03-01'), (3, 'ab ', 'aNN', 1, '2024-03-01');
+SELECT wh.create_feed('coded', 'src.coded', 'upsert', '{code}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_feed('named', 'src.coded', 'upsert', '{name}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_feed('used_code', 'src.used_code', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('coded', 'SELECT code, n FROM coded', '{code}') \g /dev/null
+SELECT wh.create_dimension('named', 'SELECT name, n FROM named', '{name}') \g /dev/null
+SELECT wh.create_dimension('code_use', 'SELECT c.code, u.name FROM coded c LEFT JOIN used_code u ON u.code = c.code', '{code}') \g /dev/null
+SELECT wh.create_fact('used_code', 'SELECT id, code, name, at FROM used_code', '{id}', 'at', '{"code": "coded", "name": "named"}') \g /dev/null
+CALL wh.run();
+SELECT results_eq('SELECT u.id, c.code::text, c.n, d.name::text COLLATE "C" FROM mart.used_code u JOIN mart.coded c ON coded_key = code_key JOIN mart.named d ON named_key = name_key ORDER BY 1',
+    $$VALUES (1, 'ab', 1.0, 'Ann' COLLATE "C"), (2, 'abc', 2.50, 'bob'), (3, 'ab', 3, 'ANN')$$, 'keys of fixed length, and keys that differ by case only');
+INSERT INTO src.used_code VALUES (1, 'ab', 'Zoe', 1, '2024-04-01'), (2, 'abc', 'Yve', 1, '2024-04-01');
+CALL wh.run();
+SELECT is_empty('SELECT * FROM wh.check(rebuild => true)', 'and hold');
 SELECT * FROM finish();

@@ -262,4 +262,48 @@ DROP OWNED BY wh_test_other;
 DROP ROLE wh_test_other;
 
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
+
+-- no watermark hides rows: none, NaN, infinity, and dates that are yet to come
+CREATE TABLE public.marked (id int, at timestamptz, t timestamptz, d date, n numeric, f float8, l timestamp);
+SELECT wh.create_feed('marked_' || c, 'public.marked', 'upsert', '{id}', sequence_by => 'at', watermark => c, time_zone => 'America/Los_Angeles') FROM unnest(ARRAY['t', 'd', 'n', 'f', 'l']) c \g /dev/null
+INSERT INTO public.marked VALUES (1, '2024-01-01', '2024-01-01', '2024-01-01', 1, 1, '2024-01-01'),
+    (2, '2024-01-01', '2999-01-01', '2999-01-01', 'NaN', 'NaN', '2999-01-01'), (3, '2024-01-01', 'infinity', 'infinity', 'Infinity', 'Infinity', 'infinity');
+SELECT wh.ingest('marked_' || c) FROM unnest(ARRAY['t', 'd', 'n', 'f', 'l']) c \g /dev/null
+INSERT INTO public.marked VALUES (4, '2024-01-01', NULL, NULL, NULL, NULL, NULL), (5, '2024-01-01', now(), now(), 5, 5, now() AT TIME ZONE 'America/Los_Angeles');
+SELECT wh.ingest('marked_' || c) FROM unnest(ARRAY['t', 'd', 'n', 'f', 'l']) c \g /dev/null
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_t), '1,2,3,4,5', 'by a timestamp');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_d), '1,2,3,4,5', 'by a date');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_n), '1,2,3,4,5', 'by a numeric');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_f), '1,2,3,4,5', 'by a float');
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM staging.marked_l), '1,2,3,4,5', 'by a timestamp of a time zone');
+SELECT throws_ok($$SELECT wh.create_feed('marked_x', 'public.marked', 'upsert', '{id}', sequence_by => 'at', watermark => 't', watermark_overlap => '1000 years')$$,
+    '22023', NULL, 'an overlap that ends before there were dates');
+
+-- a key that no index takes is its record's error, not the feed's
+CREATE TABLE public.long_key (k text, at timestamptz);
+INSERT INTO public.long_key SELECT (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, n) i), '2024-01-01' FROM (VALUES (2), (80), (82), (1000)) v(n);
+SELECT wh.create_feed('long_key', 'public.long_key', 'upsert', '{k}', sequence_by => 'at') \g /dev/null
+SELECT wh.ingest('long_key') \g /dev/null
+SELECT is((SELECT string_agg(length(k)::text, ',' ORDER BY length(k)) FROM staging.long_key), '64,2560', 'long keys are rejected');
+SELECT is((SELECT string_agg(sqlstate || ' ' || message, ',') FROM wh.error_event WHERE feed = 'staging.long_key'),
+    '54000 key is longer than 2600 bytes,54000 key is longer than 2600 bytes', 'with their reason');
+
+-- a source that loses a column does not go on as nulls unasked
+CREATE TABLE public.losing (id int, name text, n int, at timestamptz);
+INSERT INTO public.losing VALUES (1, 'a', 1, '2024-01-01');
+SELECT wh.create_feed('losing', 'public.losing', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.ingest('losing') \g /dev/null
+ALTER TABLE public.losing RENAME name TO title;
+INSERT INTO public.losing VALUES (1, 'b', 2, '2024-01-02');
+SELECT throws_ok($$SELECT wh.ingest('losing')$$, '42703', 'column "name" is missing from the source of feed "staging.losing"', 'a renamed column');
+ALTER TABLE public.losing RENAME title TO name;
+ALTER TABLE public.losing DROP COLUMN n;
+SELECT throws_ok($$SELECT wh.ingest('losing')$$, '42703', NULL, 'a dropped column');
+SELECT wh.alter_feed('losing') \g /dev/null
+SELECT wh.ingest('losing') \g /dev/null
+SELECT results_eq('SELECT name, n FROM staging.losing_history ORDER BY effective_from', $$VALUES ('a', 1), ('b', NULL)$$,
+    'wh.alter_feed lets it go on; what is staged stays');
+ALTER TABLE public.losing DROP COLUMN name;
+SELECT throws_ok($$SELECT wh.ingest('losing')$$, '42703', NULL, 'the next loss is another one');
+
 SELECT * FROM finish();

@@ -22,10 +22,11 @@ CREATE FUNCTION unique_indexes(relation regclass) RETURNS SETOF text LANGUAGE sq
   WHERE i.indrelid = relation AND i.indisunique AND i.indisvalid AND a.attrelid = i.indrelid AND a.attnum = k.attnum
   GROUP BY i.indexrelid ORDER BY 1
 $$;
-SELECT results_eq($$SELECT unique_indexes('mart.customer')$$, $$VALUES ('customer_key')$$, 'a new dimension has its primary key');
 CALL wh.run();
 SELECT results_eq($$SELECT unique_indexes('mart.customer')$$, $$VALUES ('customer_id, effective_from'), ('customer_key')$$,
-  'the first load made the index on the natural key');
+  'the first load made the indexes of the dimension');
+SELECT col_is_pk('mart', 'customer', 'customer_key', 'one of them is the primary key');
+SELECT col_is_pk('mart', 'product', 'product_key', 'also where there was nothing to load');
 SELECT bag_eq($$SELECT DISTINCT tablename::text FROM pg_stats WHERE schemaname IN ('mart', 'staging')$$,
   $$VALUES ('customer_history'), ('sale'), ('customer')$$, 'what was loaded has statistics');
 SELECT results_eq($$SELECT unique_indexes('mart.product')$$, $$VALUES ('product_id, effective_from'), ('product_key')$$,
@@ -101,4 +102,42 @@ SELECT is((SELECT count(*) FROM staging.forward_upsert_history WHERE code = 'key
   'the index built at the end finds versions that were rewritten before it');
 RESET enable_seqscan;
 SELECT is_empty('SELECT * FROM wh.check()', 'all checks hold in any order');
+
+-- Keys beyond the highest that is there are not looked for, by staging and by facts: in batches or at once comes to the same.
+CREATE TABLE src.batches (id int, quantity int, sold_at timestamptz, no int GENERATED ALWAYS AS IDENTITY);
+CREATE TABLE src.once (LIKE src.batches);
+SELECT FROM (VALUES ('batches'), ('once')) s(source), (VALUES ('upsert'), ('append')) l(load),
+  wh.create_feed(source || '_' || load, ('src.' || source)::regclass, load, key => '{id}', sequence_by => 'sold_at');
+SELECT FROM (VALUES ('batches'), ('once')) s(source), wh.create_feed(source || '_event', ('src.' || source)::regclass, 'append',
+  key => '{no}', sequence_by => 'sold_at');
+SELECT FROM (VALUES ('batches'), ('once')) s(source), wh.create_fact(source || '_sum', format('SELECT id, quantity, sold_at FROM %s_event', source),
+  '{id}', 'sold_at', '{}');
+SELECT FROM (VALUES ('batches'), ('once')) s(source),
+  wh.create_fact(source || '_fact', format('SELECT id, quantity, sold_at FROM %s_append', source), '{id}', 'sold_at', '{}');
+-- sell(from, to, quantity, step): a sale of each id; smaller steps come earlier.
+CREATE PROCEDURE sell(a int, b int, quantity int, step int) LANGUAGE sql AS $$
+  INSERT INTO src.batches (id, quantity, sold_at) SELECT i, quantity, timestamptz '2024-01-01' + step * interval '1 hour' + i * interval '1 second' FROM generate_series(a, b) i
+$$;
+CALL wh.run();
+CALL sell(10, 100, 1, 5);
+CALL wh.run();
+CALL sell(101, 120, 2, 6);
+CALL wh.run();
+CALL sell(1, 12, 3, 4);
+CALL sell(90, 130, 4, 6);
+CALL sell(119, 131, 5, 3);
+CALL sell(131, 131, 6, 9);
+CALL wh.run();
+CALL sell(131, 140, 7, 1);
+CALL wh.run();
+INSERT INTO src.once SELECT * FROM src.batches ORDER BY random();
+CALL wh.run();
+SELECT results_eq($$SELECT staged('batches', 'upsert')$$, $$SELECT staged('once', 'upsert')$$, 'an upsert feed in batches');
+SELECT results_eq($$SELECT staged('batches', 'append')$$, $$SELECT staged('once', 'append')$$, 'an append feed in batches');
+SELECT results_eq($$SELECT refused('batches')$$, $$SELECT refused('once')$$, 'what it refuses');
+SELECT results_eq('SELECT id, quantity, sold_at FROM mart.batches_fact ORDER BY 1', 'SELECT id, quantity, sold_at FROM mart.once_fact ORDER BY 1', 'a fact over it');
+SELECT results_eq('SELECT id, quantity, sold_at FROM mart.batches_sum ORDER BY 1', 'SELECT id, quantity, sold_at FROM mart.once_sum ORDER BY 1',
+  'a fact over events that repeat its grain');
+SELECT is((SELECT count(*) FROM mart.batches_fact), 140::bigint, 'which has a row of each grain');
+SELECT is_empty('SELECT * FROM wh.check()', 'all checks hold beyond the highest');
 SELECT * FROM finish();

@@ -35,6 +35,7 @@ SELECT is((SELECT array_agg(count ORDER BY entity) FROM (
 -- What holds in the systems.
 SELECT is_empty('SELECT o.* FROM ecommerce.customer_order o LEFT JOIN ecommerce.customer_address a ON (a.customer_address_id, a.customer_id) = (o.order_shipping_address_id, o.customer_id) WHERE a IS NULL', 'an order''s customer and address belong together');
 SELECT is_empty('SELECT l.* FROM ecommerce.order_line_item l LEFT JOIN inventory.product p ON (p.product_id, p.product_unit_price) = (l.order_line_item_product_id, l.order_line_item_unit_price) WHERE p IS NULL', 'a line has the price of its product');
+SELECT is_empty('SELECT * FROM inventory.product p JOIN inventory.supplier s ON s.supplier_id = p.product_preferred_supplier_id WHERE s.inserted_at > p.inserted_at', 'a product''s supplier is there before it');
 SELECT is_empty('SELECT * FROM inventory.product WHERE product_unit_cost >= product_unit_price', 'products cost less than their price');
 SELECT is_empty('SELECT * FROM ecommerce.customer c FULL JOIN ecommerce.loyalty_number l ON (l.customer_id, l.loyalty_number) = (c.customer_id, c.customer_loyalty_number) WHERE l IS NULL AND c.customer_loyalty_number IS NOT NULL OR c IS NULL', 'loyalty numbers and customers agree');
 SELECT is_empty($$SELECT * FROM ecommerce.customer_address WHERE customer_address !~ E'^[^\n]+\n\\d[^\n]+\n[^\n,]+, [A-Z]{2} \\d{5}$'$$, 'without dirt every address parses');
@@ -80,4 +81,14 @@ SET client_min_messages = warning;
 CALL wh.simulate();
 CALL wh.simulate(3, scale => 2, growth => 0.5, dirt => 0.05, workers => 2);
 SELECT is_empty('(SELECT day, entity, key, record FROM operations.change EXCEPT SELECT * FROM first_run) UNION ALL (SELECT * FROM first_run EXCEPT SELECT day, entity, key, record FROM operations.change)', 'the same seed makes the same company');
+-- A small company may have days without a new store, and needs no log of changes.
+SET client_min_messages = error;
+DROP SCHEMA operations, ecommerce, inventory, in_store CASCADE;
+SELECT set_config('widgets_wh.model_options', json_build_object('seed', 5, 'change_log', false)::text, false);
+\ir ../../models/widgets/operations.sql
+SET client_min_messages = warning;
+CALL wh.simulate(6, scale => 0.02);
+SELECT is((SELECT count(*)::int FROM operations.day), 6, 'a small scale');
+SELECT ok((SELECT count(*) > 80 FROM ecommerce.order_line_item), 'has orders');
+SELECT is_empty('SELECT * FROM operations.change', 'and by option no log');
 SELECT * FROM finish();

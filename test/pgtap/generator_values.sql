@@ -3,14 +3,15 @@ SELECT no_plan();
 CREATE SCHEMA shop;
 
 -- Numbers. Bounds are about five standard errors wide; the rows are the same on every run.
-CREATE TABLE shop.number (id int, u int, n float8, l numeric, z1 int, z2 int, zb bigint, c text, b bool, m numeric(8,2), never text, gap int);
+CREATE TABLE shop.number (id int, u int, n float8, l numeric, z1 int, z2 int, zb bigint, zg int, c text, b bool, m numeric(8,2), never text, gap int);
 SELECT wh.create_generator('shop.number', '{
   "id": {"kind": "sequence"}, "u": {"kind": "integer", "min": -5, "max": 4},
   "n": {"kind": "number", "min": -100, "max": 300, "distribution": "normal", "mean": 100, "deviation": 15, "scale": 4},
   "l": {"kind": "money", "min": 0.01, "max": 100000, "distribution": "lognormal", "median": 20, "sigma": 0.5},
   "z1": {"kind": "integer", "min": 1, "max": 100, "distribution": "zipf", "exponent": 1},
   "z2": {"kind": "integer", "min": 1, "max": 1000000, "distribution": "zipf", "exponent": 1.5},
-  "zb": {"kind": "integer", "min": 1, "max": 5000, "distribution": "zipf", "exponent": 0.8},
+  "zb": {"kind": "integer", "min": 1, "max": 100000, "distribution": "zipf", "exponent": 0.8},
+  "zg": {"kind": "integer", "min": 1, "max": 5000, "distribution": "zipf", "exponent": 0.8},
   "c": {"kind": "choice", "values": ["a", "b", "c"], "weights": [7, 2, 1]},
   "b": {"kind": "boolean", "share": 0.2}, "m": {"kind": "money", "min": 5, "max": 20, "endings": [0.99, 0.5]},
   "never": {"kind": "text", "null_share": 1}, "gap": {"kind": "integer", "null_share": 0.3}}');
@@ -31,12 +32,16 @@ END $$;
 SELECT ok(abs(shop.exponent('z1', 50) - 1) < 0.03, 'Zipf by tables: exponent 1');
 SELECT ok(abs(shop.exponent('z2', 30) - 1.5) < 0.04, 'Zipf by rejection: exponent 1.5');
 SELECT ok(abs(shop.exponent('zb', 50) - 0.8) < 0.04, 'Zipf by rejection: exponent 0.8');
+SELECT ok(abs(shop.exponent('zg', 50) - 0.8) < 0.04, 'Zipf by inversion: exponent 0.8');
+SELECT ok((SELECT min(zg) = 1 AND max(zg) > 4990 AND max(zg) <= 5000 FROM shop.number), 'Zipf by inversion: the whole range');
 SELECT ok((SELECT max(z2) > 100000 AND max(z1) = 100 AND min(z2) = 1 FROM shop.number), 'Zipf: the whole range');
 -- Frequencies against the law itself, not only its slope.
 SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(z1) AS f, 200000 / v / (SELECT sum(1.0 / k) FROM generate_series(1, 100) k) AS e
   FROM generate_series(1, 100) v LEFT JOIN shop.number ON z1 = v GROUP BY v) x), 'Zipf: every rank as often as the law says');
-SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(zb) AS f, 200000 / v ^ 0.8 / (SELECT sum(1 / k ^ 0.8) FROM (SELECT i::float8 FROM generate_series(1, 5000) i) AS g(k)) AS e
+SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(zb) AS f, 200000 / v ^ 0.8 / (SELECT sum(1 / k ^ 0.8) FROM (SELECT i::float8 FROM generate_series(1, 100000) i) AS g(k)) AS e
   FROM (SELECT i::float8 FROM generate_series(1, 60) i) AS g(v) LEFT JOIN shop.number ON zb = v GROUP BY v) x), 'Zipf by rejection: the same, exponent 0.8');
+SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(zg) AS f, 200000 / v ^ 0.8 / (SELECT sum(1 / k ^ 0.8) FROM (SELECT i::float8 FROM generate_series(1, 5000) i) AS g(k)) AS e
+  FROM (SELECT i::float8 FROM generate_series(1, 5000) i) AS g(v) LEFT JOIN shop.number ON zg = v GROUP BY v) x), 'Zipf by inversion: the same, exponent 0.8');
 SELECT ok((SELECT max(abs(f - e) / sqrt(e)) < 5 FROM (SELECT v, count(z2) AS f, 200000 / v ^ 1.5 / (SELECT sum(1 / k ^ 1.5) FROM (SELECT i::float8 FROM generate_series(1, 1000000) i) AS g(k)) AS e
   FROM (SELECT i::float8 FROM generate_series(1, 60) i) AS g(v) LEFT JOIN shop.number ON z2 = v GROUP BY v) x), 'Zipf by rejection: the same, exponent 1.5');
 SELECT is((SELECT count(DISTINCT c)::int FROM shop.number), 3, 'choice: every value');

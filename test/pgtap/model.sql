@@ -15,6 +15,7 @@ SELECT results_eq($$SELECT state, message, hint LIKE '%online_retail (%warehouse
 SELECT results_eq($$SELECT state, message, hint LIKE '%online_retail (%' FROM pg_temp.error_of(
     'SELECT wh.create_model(''online_retail'', ''factory'')')$$,
     $$VALUES ('42704', 'model "online_retail" with role "factory" does not exist', true)$$, 'an unknown role');
+SELECT ok((pg_temp.error_of('SELECT wh.create_model(''widgets'', ''operations.tables'')')).hint ~ 'widgets \((operations, warehouse|warehouse, operations)\)', 'parts of a script are no roles');
 SELECT is((pg_temp.error_of(format('SELECT wh.create_model(%L)', name))).state, '42704', 'refused as a name: ' || name)
 FROM unnest(ARRAY['', '.', '..', '../models/online_retail', 'online_retail/warehouse', '/etc', 'Online_Retail', 'online retail']) name;
 SELECT is((pg_temp.error_of(format('SELECT wh.create_model(''online_retail'', %L)', name))).state, '42704',

@@ -9,6 +9,8 @@ SELECT format('host=%s port=%s user=%s dbname=%s', :'host', :'port', :'user', :'
     :'tmp' || '/widgets_clean' AS clean_dir, :'tmp' || '/widgets_dirty' AS dirty_dir \gset
 \setenv CLEAN_DIR :clean_dir
 \setenv DIRTY_DIR :dirty_dir
+\set late_product :dirty_dir '/product_2024-01-09.csv'
+\set late_supplier :dirty_dir '/supplier_2024-01-09.csv'
 \! mkdir -p "$CLEAN_DIR" "$DIRTY_DIR" && chmod 777 "$CLEAN_DIR" "$DIRTY_DIR"
 SELECT format('CREATE DATABASE %I TEMPLATE wh_template', :'DBNAME' || s) FROM unnest('{_clean,_dirty}'::text[]) s \gexec
 
@@ -68,6 +70,7 @@ SELECT is_empty($$SELECT customer_name FROM widgets_staging.customer WHERE widge
     UNION ALL SELECT supplier_name FROM widgets_staging.supplier WHERE widgets_source.clean(supplier_name) IS DISTINCT FROM supplier_name
     UNION ALL SELECT store_manager_name FROM widgets_staging.store WHERE widgets_source.clean(store_manager_name) IS DISTINCT FROM store_manager_name
     UNION ALL SELECT street_address FROM widgets_staging.store_location WHERE widgets_source.place(street_address) || widgets_source.place(city) <> street_address || city$$, 'nothing clean is changed');
+SELECT is_empty($$SELECT product_id FROM widgets.product WHERE product_key > 0 AND supplier_name IN ('N/A', 'Unknown')$$, 'each product has a supplier from its first version on');
 SELECT is_empty($$SELECT customer_id FROM widgets.customer WHERE customer_key > 0 AND 'Unknown' IN (name, sex, referral_type, billing_zip, shipping_zip)$$, 'nothing clean is unknown');
 
 -- Operations = facts + error events, by day and channel (see also the dirty company).
@@ -234,6 +237,21 @@ SELECT results_eq($$SELECT message FROM wh.error_event WHERE feed = 'widgets_sta
     $$VALUES ('record fails screen "has store, product and quantity"'), ('record fails screen "total is quantity times price"')$$, 'bad sales are error events');
 SELECT results_eq('SELECT sale_id, quantity FROM widgets.sales WHERE channel = ''store'' AND sale_id IN (7, 9, 1000000) ORDER BY 1',
     $$SELECT 7, (SELECT (record ->> 'quantity')::int FROM change WHERE entity = 'store_sales' AND key = 7 ORDER BY change_id DESC LIMIT 1) UNION ALL SELECT 9, 100$$, 'the last good record of a sale counts');
+
+-- A product both of whose records are dated before it was made, sold before both; its supplier comes later.
+COPY (SELECT r.* FROM jsonb_populate_recordset(NULL::widgets_source.product, '[
+    {"product_id": 600000, "product_name": "Late Widget", "product_unit_cost": 10, "product_preferred_supplier_id": 600000, "inserted_at": "2024-01-09", "updated_at": "2024-01-05"},
+    {"product_id": 600000, "product_name": "Late Widget", "product_unit_cost": 12, "product_preferred_supplier_id": 600000, "inserted_at": "2024-01-09", "updated_at": "2024-01-06"}]') r)
+TO :'late_product' (FORMAT csv, HEADER);
+COPY (SELECT r.* FROM jsonb_populate_record(NULL::widgets_source.supplier, '{"supplier_id": 600000, "supplier_name": "Late Ltd", "inserted_at": "2024-01-07", "updated_at": "2024-01-07"}') r)
+TO :'late_supplier' (FORMAT csv, HEADER);
+SELECT dblink_exec('ops', $$INSERT INTO in_store.store_sales SELECT 600000, store_id, 600000, 2, 20, 40, 'cash', '2024-01-04', NULL, NULL, '2024-01-04 12:00', '2024-01-05' FROM in_store.store LIMIT 1$$);
+SELECT count(*) AS errors FROM wh.error_event \gset
+CALL wh.run();
+SELECT is((SELECT array_agg(cost) FROM widgets.sales WHERE product_id = 600000), '{20.00}', 'the cost of a sale before the first record is that of the first');
+SELECT is((SELECT count(*)::int FROM wh.error_event), :errors, 'and of no other');
+SELECT results_eq($$SELECT effective_from AT TIME ZONE 'UTC', unit_cost, supplier_name FROM widgets.product WHERE product_id = 600000 ORDER BY 1$$,
+    $$VALUES (timestamp '2024-01-05', 10.00, 'N/A'), ('2024-01-06', 12.00, 'N/A'), ('2024-01-07', 12.00, 'Late Ltd')$$, 'a product has no supplier until the supplier is there');
 
 -- Secrets: no password, and of card numbers the last four digits only, in any table of this database.
 CREATE TEMP TABLE secret AS SELECT DISTINCT v FROM dblink('ops', $$

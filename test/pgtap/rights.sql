@@ -30,6 +30,17 @@ CALL wh.run(full_refresh => true);
 RESET search_path;
 SELECT is_empty('SELECT * FROM own.caught', 'a search path cannot bring functions into the reading of catalogs');
 
+-- nobody holds the engine's locks from SQL
+SELECT pg_advisory_lock(2003304449, feed_id::int) FROM wh.feed \g /dev/null
+SELECT pg_advisory_lock(2003304450, 0) \g /dev/null
+\setenv PGDATABASE :DBNAME
+RESET ROLE;
+INSERT INTO own.thing VALUES (1, 'locked', '2024-02-02');
+\! psql -Xqc "CALL wh.run(wait => false)" 2>&1
+SELECT is((SELECT count(*) FROM own.thing_dim WHERE label = 'locked'), 1::bigint, 'nobody holds the engine''s locks from SQL');
+SELECT pg_advisory_unlock_all() \g /dev/null
+SET ROLE t_op;
+
 -- a plan shows rows to who may read them, and fails without breaking the session
 INSERT INTO own.thing VALUES (1, 'z', '2024-03-01');
 SELECT ok((SELECT bool_and(samples_written IS NOT NULL) FROM wh.plan(samples => 1)), 'the owner sees samples');
@@ -56,8 +67,50 @@ SELECT throws_ok($$SELECT wh.create_feed('other.thing', 'own.thing', 'upsert', '
     'a source must be readable');
 SELECT throws_ok($$SELECT wh.read_csv('/etc/passwd')$$, '42501', NULL, 'no file is read');
 SELECT throws_ok($$SELECT wh.write_csv('/tmp/x.csv', 'SELECT 1')$$, '42501', NULL, 'no file is written');
+CREATE SCHEMA other;
+SELECT throws_ok($$SELECT wh.create_dimension('other.d', 'SELECT thing_id, label FROM own.thing_feed', '{thing_id}')$$, '42501', NULL,
+    'a definition reads what its owner may read');
+CREATE TABLE other.sale (sale_id int, thing_id int, label text, at timestamptz);
+INSERT INTO other.sale VALUES (1, 7, 'x', '2024-01-01');
+SELECT wh.create_feed('other.sales', 'other.sale', 'upsert', '{sale_id}', sequence_by => 'at') \g /dev/null
+SELECT throws_ok($$SELECT wh.create_fact('other.f', 'SELECT sale_id, thing_id, at FROM other.sales', '{sale_id}', 'at', '{"thing_id": "own.thing_dim"}')$$,
+    '42501', NULL, 'and refers to what he may read');
+SET ROLE t_op;
+GRANT SELECT ON own.thing_feed, own.thing_feed_history, own.thing_feed_change TO t_other;
+SET ROLE t_other;
+SELECT lives_ok($$SELECT wh.create_dimension('other.d', 'SELECT s.sale_id, t.thing_id FROM other.sales s JOIN own.thing_feed t ON t.label = s.label', '{sale_id}')$$,
+    'an index that only another can make is no error');
+CALL wh.run();
+SELECT is((SELECT count(*) FROM other.d WHERE sale_id = 1), 1::bigint, 'another''s feed is read where granted');
 RESET ROLE;
 
+-- a definition cannot be changed by somebody else than the owner of the table
+ALTER TABLE other.d OWNER TO t_op;
+SELECT throws_ok('CALL wh.run(full_refresh => true)', '55000', NULL, 'a table and its definition have one owner');
+ALTER TABLE other.d OWNER TO t_other;
+ALTER TABLE other.sales_history OWNER TO t_op;
+INSERT INTO other.sale VALUES (2, 7, 'y', '2024-01-01');
+SELECT throws_like($$SELECT wh.ingest('other.sales')$$, 'the relations of feed % have different owners', 'and a feed''s relations');
+ALTER TABLE other.sales_history OWNER TO t_other;
+SELECT wh.drop_dimension('other.d'), wh.drop_feed('other.sales') \g /dev/null
+
+-- checking runs nobody's code: neither casts of theirs nor rules
+SET ROLE t_op;
+CREATE TYPE own.pair AS (a int);
+CREATE FUNCTION own.pair_text(own.pair) RETURNS text LANGUAGE plpgsql
+    AS $$BEGIN INSERT INTO own.caught VALUES (current_user); RETURN 'same'; END$$;
+CREATE CAST (own.pair AS text) WITH FUNCTION own.pair_text(own.pair);
+CREATE TABLE own.paired (id int, p own.pair, at timestamptz);
+INSERT INTO own.paired VALUES (1, ROW(1), '2024-01-01'), (1, ROW(2), '2024-01-02');
+SELECT wh.create_feed('own.pairs', 'own.paired', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('own.pair_dim', 'SELECT id, p FROM own.pairs', '{id}') \g /dev/null
+CALL wh.run();
+RESET ROLE;
+SELECT is_empty('SELECT * FROM wh.check()', 'check holds');
+SELECT is_empty('SELECT * FROM own.caught', 'and has called no cast of the owner');
+SELECT wh.drop_dimension('own.pair_dim'), wh.drop_feed('own.pairs') \g /dev/null
+
 SELECT wh.drop_dimension('own.thing_dim'), wh.drop_feed('own.thing_feed') \g /dev/null
-DROP OWNED BY t_op, t_other; DROP ROLE t_op, t_other;
+SET client_min_messages = error;
+DROP OWNED BY t_op, t_other CASCADE; DROP ROLE t_op, t_other;
 SELECT * FROM finish();

@@ -179,6 +179,33 @@ SELECT throws_ok($$SELECT wh.create_fact('f', 'SELECT sale_id, customer_id, sold
 SELECT throws_ok($$SELECT wh.drop_dimension('customer')$$, '2BP01', NULL, 'a dimension in use stays');
 SELECT throws_ok($$SELECT wh.drop_feed('customer')$$, '2BP01', NULL, 'a feed in use stays');
 
+-- what is read is computed before
+SELECT wh.create_feed('chain', 'src.customer', 'upsert', key => '{customer_id}', sequence_by => 'updated_at') \g /dev/null
+SELECT wh.create_dimension('chain_a', 'SELECT customer_id, name FROM chain', '{customer_id}') \g /dev/null
+SELECT wh.create_dimension('chain_b', 'SELECT c.customer_id, a.name FROM chain c JOIN mart.chain_a a USING (customer_id)', '{customer_id}', history => 'none') \g /dev/null
+SELECT throws_ok($$SELECT wh.alter_dimension('chain_a', query => 'SELECT c.customer_id, a.name FROM chain c JOIN mart.chain_a a USING (customer_id)')$$,
+    '0A000', 'the definition of "mart.chain_a" cannot read "mart.chain_a"', 'a dimension does not read itself');
+SELECT throws_ok($$SELECT wh.alter_dimension('chain_a', query => 'SELECT c.customer_id, a.name FROM chain c JOIN mart.chain_b a USING (customer_id)')$$,
+    '0A000', NULL, 'nor what is made from it');
+SELECT throws_ok($$SELECT wh.create_dimension('chain_c', 'SELECT c.customer_id, s.amount FROM chain c JOIN mart.sale s USING (customer_id)', '{customer_id}')$$,
+    '0A000', NULL, 'nor a fact');
+SELECT wh.drop_dimension('chain_b'), wh.drop_dimension('chain_a'), wh.drop_feed('chain') \g /dev/null
+
+-- what a session has set does not count
+CREATE TABLE src.setting (id int, b bytea, d date, n numeric, at timestamptz);
+INSERT INTO src.setting VALUES (1, '\x00ff', '2024-03-01', 1234.5, '2024-01-01');
+SELECT wh.create_feed('setting', 'src.setting', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('setting', $$SELECT id, b::text AS b, d::text AS d, at::text AS at, to_char(d, 'TMMonth') AS m,
+    to_char(n, '9G999D9') AS n, justify_days('40 days')::text AS i FROM setting$$, '{id}') \g /dev/null
+SET bytea_output = 'escape'; SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = -5;
+CALL wh.run();
+RESET bytea_output; RESET DateStyle; RESET TimeZone; RESET IntervalStyle; RESET extra_float_digits;
+SELECT results_eq('SELECT b, d, at, m, i FROM mart.setting WHERE id = 1',
+    $$VALUES ('\x00ff', '2024-03-01', '2024-01-01 00:00:00+00', 'March', '1 mon 10 days')$$, 'definitions run under settings of their own');
+SELECT is_empty('SELECT * FROM wh.check(''mart.setting'', true)', 'the same under other settings');
+SELECT throws_ok($$SELECT wh.create_dimension('d', 'SELECT customer_id, to_tsvector(name) AS t FROM customer', '{customer_id}')$$, '42P17', NULL, 'a text search without its configuration');
+SELECT wh.drop_dimension('setting'), wh.drop_feed('setting') \g /dev/null
+
 -- an operator needs no right on the catalogs; a reader may look only
 CREATE ROLE t_operator; GRANT wh_operator TO t_operator;
 CREATE ROLE t_reader; GRANT wh_reader TO t_reader;
@@ -201,8 +228,28 @@ SELECT lives_ok($$SELECT wh.drop_dimension('own.thing_dim'), wh.drop_feed('own.t
     'a dimension and its feed are dropped by one statement');
 DROP OWNED BY t_operator, t_reader; DROP ROLE t_operator, t_reader;
 
+-- what is added to the engine's tables and would be passed over is refused
+ALTER TABLE mart.customer ADD CONSTRAINT mine CHECK (name <> 'bad');
+SELECT throws_ok('CALL wh.run(full_refresh => true)', '55000', 'table "customer" has a check constraint', 'a check constraint of one''s own');
+ALTER TABLE mart.customer DROP CONSTRAINT mine;
+ALTER TABLE staging.customer_history ALTER name SET NOT NULL;
+INSERT INTO src.customer VALUES (77, NULL, NULL, '2024-01-01');
+SELECT throws_ok($$SELECT wh.ingest('customer')$$, '23502', NULL, 'NOT NULL of one''s own');
+ALTER TABLE staging.customer_history ALTER name DROP NOT NULL;
+-- a publication of all tables does not stop the engine
+SET client_min_messages = error;
+CREATE PUBLICATION everything FOR ALL TABLES;
+CALL wh.run();
+INSERT INTO src.customer VALUES (77, 'x', NULL, '2024-01-02');
+SELECT lives_ok($$SELECT wh.ingest('customer')$$, 'loads go on with a publication');
+CALL wh.run();
+DROP PUBLICATION everything;
+RESET client_min_messages;
+
 -- DROP of what the engine owns
 SELECT throws_ok('DROP TABLE mart.customer', '2BP01', NULL, 'DROP TABLE of a dimension in use');
+SELECT throws_ok('CREATE OR REPLACE VIEW mart.customer_definition AS ' || pg_get_viewdef('mart.customer_definition'::regclass), '55000', NULL,
+    'a definition is not replaced by hand');
 SELECT throws_ok('DROP VIEW mart.sale_definition', '2BP01', NULL, 'DROP VIEW of a definition');
 SELECT throws_ok('DROP TABLE staging.customer_history CASCADE', '2BP01', NULL, 'DROP TABLE of a staged history');
 SELECT wh.create_feed('gone.thing', 'src.customer', 'upsert', key => '{customer_id}', sequence_by => 'updated_at') \g /dev/null

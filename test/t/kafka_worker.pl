@@ -116,6 +116,56 @@ tool('topic', 'second', 2);
 produce('second', [ 101 .. 103 ]);
 staged('second', 23, 'a topic made anew is read from its start');
 
+# a topic made anew that has grown past what was read, while nobody looked
+tool('topic', 'anew', 1);
+produce('anew', [ 1 .. 10 ]);
+$node->safe_psql('wh', q{CREATE FOREIGN TABLE anew (id int) SERVER shop OPTIONS (topic 'anew'); SELECT wh.create_feed('anew', 'anew', 'append')});
+staged('anew', 10, 'a feed made while the worker runs is loaded');
+$node->safe_psql('wh', q{SELECT wh.pause_feed('anew')});
+ok($node->poll_query_until('wh', q{SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'}), 'it is paused');
+sleep 2;
+tool('delete-topic', 'anew');
+tool('topic', 'anew', 1);
+produce('anew', [ 101 .. 150 ]);
+$node->safe_psql('wh', q{SELECT wh.resume_feed('anew')});
+becomes('anew', q{state = 'retrying' AND last_error LIKE '%another one than was read%'}, 'another topic of its name stops it');
+$node->safe_psql('wh', q{SELECT wh.seek_feed('anew', 'earliest')});
+staged('anew', 60, 'until a seek lets it go on');
+
+# where a feed starts is set in the transaction that makes it: the worker reads nothing else
+tool('topic', 'start', 2);
+produce('start', [ 1 .. 10 ]);
+$node->safe_psql('wh', qq{
+CREATE FOREIGN TABLE start_$_ (id int) SERVER shop OPTIONS (topic 'start');
+BEGIN; SELECT wh.create_feed('start_$_', 'start_$_', 'append'); SELECT pg_sleep(0.3); SELECT wh.seek_feed('start_$_', 'latest'); COMMIT;
+}) for 1 .. 3;
+produce('start', [ 11 .. 20 ]);
+for (1 .. 3)
+{
+	staged("start_$_", 10, 'a feed that starts at the end');
+	is($node->safe_psql('wh', "SELECT min(id) FROM staging.start_$_"), '11', 'has only what came since');
+}
+
+# a wrong password and a wrong certificate are states, and end when they are corrected
+tool('topic', $_, 1) for qw(locked sealed);
+produce($_, [ 1 .. 10 ]) for qw(locked sealed);
+$node->safe_psql('wh', qq{
+CREATE SERVER locked FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SASL}', security_protocol 'sasl_plaintext', sasl_mechanism 'SCRAM-SHA-256');
+CREATE USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (username 'wh', password 'hush-hush');
+CREATE FOREIGN TABLE locked (id int) SERVER locked OPTIONS (topic 'locked');
+SELECT wh.create_feed('locked', 'locked', 'append');
+CREATE SERVER sealed FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SSL}', security_protocol 'ssl', ssl_ca_location '$ENV{KAFKA_DIR}/other-ca.pem');
+CREATE FOREIGN TABLE sealed (id int) SERVER sealed OPTIONS (topic 'sealed');
+SELECT wh.create_feed('sealed', 'sealed', 'append');
+});
+becomes('locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND last_error NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
+becomes('sealed', q{state = 'retrying' AND last_error LIKE '%certificate%'}, 'a wrong certificate is a state');
+$node->safe_psql('wh', qq{
+ALTER USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (SET password 'wh-secret');
+ALTER SERVER sealed OPTIONS (SET ssl_ca_location '$ENV{KAFKA_DIR}/ca.pem');
+});
+staged($_, 10, "feed $_ is loaded once that is corrected") for qw(locked sealed);
+
 broker('kill');
 ok($node->poll_query_until('wh', q{SELECT bool_and(state IN ('disconnected', 'retrying')) FROM wh.status WHERE kind = 'feed'}), 'a broker that is down is a state');
 broker('start');
