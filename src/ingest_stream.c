@@ -154,12 +154,20 @@ static bool
 start_stream(WhIngest *ing, WhTopicRead *topic)
 {
 	WhKafkaPartition *partitions;
-	/* waits for the brokers, where that may be without the feed's lock */
 	int			count = wh_kafka_source_partitions(topic->source, &partitions);
 	WhKafkaPlace *places;
 
-	if (ing->hold && !wh_ingest_take_turn(ing))
-		return false;
+	if (ing->hold)
+	{
+		/*
+		 * Brokers that do not answer were waited for without the lock.  Now
+		 * what is stored may have passed the ends that were seen then, and
+		 * an end before a stored offset says that the topic is another one.
+		 */
+		if (!wh_ingest_take_turn(ing))
+			return false;
+		count = wh_kafka_source_partitions(topic->source, &partitions);
+	}
 	wh_topic_name_reads(ing, topic, count);
 	places = wh_topic_start(ing, topic, partitions);
 	if (ing->hold)
