@@ -133,15 +133,6 @@
 #define wh_relation_path(relation) relpathperm(*wh_relation_locator(relation), MAIN_FORKNUM)
 #endif
 
-/* 16 tells DefineIndex how many partitions there are; these are checked as in ALTER TABLE. */
-#if PG_VERSION_NUM >= 160000
-#define wh_define_index(relid, stmt) \
-	DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid, -1, true, true, true, false, true)
-#else
-#define wh_define_index(relid, stmt) \
-	DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid, true, true, true, false, true)
-#endif
-
 /* 17 passes the statement to reindex_relation. */
 #if PG_VERSION_NUM >= 170000
 #define wh_reindex_relation(relid) \

@@ -129,7 +129,7 @@ wh_dimension_check_columns(const WhDimensionArgs *args, TupleDesc columns)
 	check_scd(args, columns);
 }
 
-/* Make the table.  Its indexes are made at the end of the first publish: dimension_index.c. */
+/* Make the table.  Its unique index on the natural key is made after the first load. */
 static Oid
 create_table(const WhDimensionArgs *args, TupleDesc columns)
 {
@@ -143,7 +143,7 @@ create_table(const WhDimensionArgs *args, TupleDesc columns)
 					 errmsg("column name \"%s\" is the surrogate key's", key_column),
 					 errhint("Give the column another name in the query, with AS.")));
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TABLE %s (%s bigint NOT NULL, ", args->name.qualified,
+	appendStringInfo(&sql, "CREATE TABLE %s (%s bigint PRIMARY KEY, ", args->name.qualified,
 					 quote_identifier(key_column));
 	for (int i = 0; i < columns->natts; i++)
 		if (wh_dimension_is_attribute(args, NameStr(TupleDescAttr(columns, i)->attname)))

@@ -432,7 +432,7 @@ open_changes(WhPublish *publish, DimensionPass *pass)
 	pass->splice.changes = changes;
 }
 
-/* Make the indexes of a dimension that nothing was loaded into yet: facts look members up. */
+/* Make the index of a dimension that nothing was loaded into yet: facts look members up. */
 static void
 index_empty(const WhDimension *d)
 {
@@ -442,7 +442,7 @@ index_empty(const WhDimension *d)
 		return;
 	SPI_connect();
 	wh_definition_enter(d->relid, &saved);
-	wh_dimension_ensure_indexes(d);
+	wh_dimension_ensure_index(d);
 	wh_definition_leave(&saved);
 	SPI_finish();
 }
@@ -495,7 +495,7 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	counts->rows_updated = pass.splice.writer->updated;
 	counts->rows_deleted = pass.splice.writer->deleted;
 	wh_bulk_close(pass.splice.writer);
-	wh_dimension_ensure_indexes(d);
+	wh_dimension_ensure_index(d);
 	wh_snapshot_advance();
 	wh_definition_leave(&saved);
 	SPI_finish();

@@ -9,10 +9,17 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "dimension_splice.h"
+#include "spi_query.h"
 
 /*
  * Read an existing version from a row of (ctid, the table's columns).  Values
@@ -224,4 +231,50 @@ wh_dimension_splice(WhDimensionSplice *s, WhVersion *wanted, int nwanted,
 		if (match_of[w] < 0)
 			wh_dimension_insert(s->dimension, s->writer, &wanted[w], s->batch_id);
 	note_change(s, wanted, nwanted, existing, nexisting);
+}
+
+/* Give the unique index on (natural key, effective_from), or InvalidOid. */
+Oid
+wh_dimension_index(const WhDimension *d)
+{
+	Relation	rel = table_open(d->relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	Oid			result = InvalidOid;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool		fits = index->rd_index->indisunique && index->rd_index->indisvalid &&
+			index->rd_index->indnkeyatts == d->nkey + 1 &&
+			index->rd_index->indkey.values[d->nkey] == d->effective_from;
+
+		for (int i = 0; i < d->nkey && fits; i++)
+			fits = index->rd_index->indkey.values[i] == d->key[i];
+		index_close(index, AccessShareLock);
+		if (fits)
+			result = lfirst_oid(lc);
+	}
+	list_free(indexes);
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Make the unique index unless it is there: at the end of the first load, which
+ * so needs not keep it row by row.  Needs an SPI connection; readers go on.
+ */
+void
+wh_dimension_ensure_index(const WhDimension *d)
+{
+	StringInfoData sql;
+
+	if (OidIsValid(wh_dimension_index(d)))
+		return;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE UNIQUE INDEX ON %s (", d->qualified);
+	for (int k = 0; k < d->nkey; k++)
+		appendStringInfo(&sql, "%s, ", quote_identifier(d->key_name[k]));
+	appendStringInfoString(&sql, "effective_from)");
+	wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
 }

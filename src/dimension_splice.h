@@ -28,9 +28,7 @@ extern void wh_dimension_version_read(const WhDimension *dimension, HeapTuple tu
 									  TupleDesc tupdesc, WhVersion *version);
 extern void wh_dimension_insert(WhDimension *dimension, WhBulkWriter *writer,
 								const WhVersion *version, int64 batch_id);
-
-/* dimension_index.c */
 extern Oid	wh_dimension_index(const WhDimension *dimension);
-extern void wh_dimension_ensure_indexes(const WhDimension *dimension);
+extern void wh_dimension_ensure_index(const WhDimension *dimension);
 
 #endif							/* WH_DIMENSION_SPLICE_H */
