@@ -46,6 +46,7 @@ typedef struct WhBulkWriterState
 	int			nnotnull;
 	bool		was_empty;		/* the table, when opened */
 	bool		reindex;		/* indexes are built at close */
+	bool		has_index_code; /* an index has expressions, which somebody added */
 	int			nslots;			/* slots made */
 	int			nbuffered;
 	Size		bytes;
@@ -103,6 +104,9 @@ wh_bulk_open(Oid relid, bool at_end)
 	state->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(state->result_rel, writer->rel, 0, NULL, 0);
 	ExecOpenIndices(state->result_rel, false);
+	for (int i = 0; i < state->result_rel->ri_NumIndices; i++)
+		state->has_index_code |= state->result_rel->ri_IndexRelationInfo[i]->ii_Expressions != NIL ||
+			state->result_rel->ri_IndexRelationInfo[i]->ii_Predicate != NIL;
 	state->bistate = GetBulkInsertState();
 	FreeAccessStrategy(state->bistate->strategy);
 	state->bistate->strategy = NULL;
@@ -148,6 +152,27 @@ choose_ring(WhBulkWriterState *state)
 		state->bistate->strategy = GetAccessStrategy(BAS_BULKWRITE);
 }
 
+/* Make index entries of a row; what an index computes runs as the table's owner. */
+static void
+insert_index_entries(WhBulkWriter *writer, TupleTableSlot *slot, bool update, bool only_summarizing)
+{
+	WhBulkWriterState *state = writer->state;
+	Oid			user;
+	int			sec_context;
+
+	slot->tts_tableOid = RelationGetRelid(writer->rel);
+	if (state->has_index_code)
+	{
+		GetUserIdAndSecContext(&user, &sec_context);
+		SetUserIdAndSecContext(writer->rel->rd_rel->relowner, sec_context | SECURITY_RESTRICTED_OPERATION);
+	}
+	ExecInsertIndexTuples(state->result_rel, slot, state->estate, update, false, NULL, NIL
+						  WH_SUMMARIZING(only_summarizing));
+	if (state->has_index_code)
+		SetUserIdAndSecContext(user, sec_context);
+	ResetPerTupleExprContext(state->estate);
+}
+
 /* Write the gathered rows and their index entries. */
 void
 wh_bulk_flush(WhBulkWriter *writer)
@@ -167,10 +192,7 @@ wh_bulk_flush(WhBulkWriter *writer)
 	{
 		for (int i = 0; i < state->nbuffered; i++)
 		{
-			state->slots[i]->tts_tableOid = RelationGetRelid(writer->rel);
-			ExecInsertIndexTuples(state->result_rel, state->slots[i], state->estate,
-								  false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING);
-			ResetPerTupleExprContext(state->estate);
+			insert_index_entries(writer, state->slots[i], false, false);
 		}
 	}
 	for (int i = 0; i < state->nbuffered; i++)
@@ -238,9 +260,7 @@ wh_bulk_update(WhBulkWriter *writer, ItemPointer tid, Datum *values, bool *isnul
 							  &update_indexes);
 	if (state->result_rel->ri_NumIndices > 0 && wh_must_update_indexes(update_indexes))
 	{
-		ExecInsertIndexTuples(state->result_rel, state->update_slot, state->estate,
-							  true, false, NULL, NIL WH_ONLY_SUMMARIZING(update_indexes));
-		ResetPerTupleExprContext(state->estate);
+		insert_index_entries(writer, state->update_slot, true, wh_only_summarizing(update_indexes));
 	}
 	ExecClearTuple(state->update_slot);
 	heap_freetuple(tuple);

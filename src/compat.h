@@ -36,12 +36,14 @@
 #define WhUpdateIndexes TU_UpdateIndexes
 #define wh_must_update_indexes(u) ((u) != TU_None)
 #define WH_NOT_ONLY_SUMMARIZING , false
-#define WH_ONLY_SUMMARIZING(u) , (u) == TU_Summarizing
+#define wh_only_summarizing(u) ((u) == TU_Summarizing)
+#define WH_SUMMARIZING(only) , only
 #else
 #define WhUpdateIndexes bool
 #define wh_must_update_indexes(u) (u)
 #define WH_NOT_ONLY_SUMMARIZING
-#define WH_ONLY_SUMMARIZING(u)
+#define wh_only_summarizing(u) false
+#define WH_SUMMARIZING(only)
 #endif
 
 /* 16 folded pg_class_ownercheck and its like into object_ownercheck. */

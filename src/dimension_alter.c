@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -98,12 +99,12 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	Oid			view;
 	TupleDesc	columns;
 	WhQueryPlan *plan;
+	Oid			user;
+	int			sec_context;
 
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
 	SPI_connect();
-	d = wh_catalog_dimension(wh_catalog_object_id("dimension", text_to_cstring(PG_GETARG_TEXT_PP(0))));
-	wh_relation_check_owner(d->relid);
+	d = wh_catalog_dimension(wh_catalog_object_id("dimension", wh_text_arg(fcinfo, 0, "dimension")));
+	wh_relation_become_owner(d->relid, &user, &sec_context);
 	if (d->is_date)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -139,6 +140,7 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	if (view != d->definition)
 		wh_definition_drop_view(d->definition);
 	wh_alter_publish();
+	SetUserIdAndSecContext(user, sec_context);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -64,12 +65,12 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	Oid			view;
 	TupleDesc	columns;
 	WhQueryPlan *plan;
+	Oid			user;
+	int			sec_context;
 
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
 	SPI_connect();
-	f = wh_catalog_fact(wh_catalog_object_id("fact", text_to_cstring(PG_GETARG_TEXT_PP(0))));
-	wh_relation_check_owner(f->relid);
+	f = wh_catalog_fact(wh_catalog_object_id("fact", wh_text_arg(fcinfo, 0, "fact")));
+	wh_relation_become_owner(f->relid, &user, &sec_context);
 	args.name.schema = get_namespace_name(get_rel_namespace(f->relid));
 	args.name.name = f->name;
 	args.name.qualified = f->qualified;
@@ -99,6 +100,7 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	wh_alter_publish();
 	for (int i = 0; i < f->ndimensions; i++)
 		(void) wh_inferred_clean(f->dimensions[i].dimension_id, NULL);
+	SetUserIdAndSecContext(user, sec_context);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

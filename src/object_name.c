@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -16,6 +17,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/regproc.h"
 
 #include "object_name.h"
@@ -136,4 +138,21 @@ wh_relation_check_owner(Oid relid)
 	if (!wh_class_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
 					   get_rel_name(relid));
+}
+
+/*
+ * Refuse whoever does not own the relation, and act as its owner: a superuser who
+ * alters somebody's object must not run that owner's functions with his own
+ * rights.  The caller goes back by SetUserIdAndSecContext; an error does by itself.
+ */
+void
+wh_relation_become_owner(Oid relid, Oid *user, int *sec_context)
+{
+	Relation	rel;
+
+	wh_relation_check_owner(relid);
+	rel = relation_open(relid, AccessShareLock);
+	GetUserIdAndSecContext(user, sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner, *sec_context | SECURITY_RESTRICTED_OPERATION);
+	relation_close(rel, NoLock);
 }

@@ -24,5 +24,6 @@ extern void wh_object_name_check_free(const WhObjectName *object, const char *su
 extern char *wh_relation_name(Oid relid);
 extern char *wh_type_name(Oid type);
 extern void wh_relation_check_owner(Oid relid);
+extern void wh_relation_become_owner(Oid relid, Oid *user, int *sec_context);
 
 #endif							/* WH_OBJECT_NAME_H */

@@ -94,6 +94,24 @@ SELECT throws_like($$SELECT wh.ingest('other.sales')$$, 'the relations of feed %
 ALTER TABLE other.sales_history OWNER TO t_other;
 SELECT wh.drop_dimension('other.d'), wh.drop_feed('other.sales') \g /dev/null
 
+-- nor functions of indexes: each table is written as its owner
+SET ROLE t_op;
+CREATE FUNCTION own.indexed(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql
+    AS $$BEGIN IF current_user <> 't_op' THEN RAISE 'ran as %', current_user; END IF; RETURN x; END$$;
+CREATE INDEX thing_indexed ON own.thing_dim (own.indexed(label));
+RESET ROLE;
+CREATE TABLE public.mine (id int, thing_id int, at timestamptz);
+INSERT INTO public.mine VALUES (1, 4711, '2024-01-01');
+SELECT wh.create_feed('mine', 'public.mine', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_fact('mine', 'SELECT id, thing_id, at FROM mine', '{id}', 'at', '{"thing_id": "own.thing_dim"}') \g /dev/null
+SELECT lives_ok('CALL wh.run()', 'a superuser''s fact makes an inferred member in another''s dimension');
+SELECT is((SELECT count(*) FROM own.thing_dim WHERE thing_id = 4711), 1::bigint, 'which is there');
+SELECT wh.drop_fact('mine'), wh.drop_feed('mine') \g /dev/null
+
+-- a superuser alters a dimension for its owner
+SELECT wh.alter_dimension('own.thing_dim', query => 'SELECT thing_id, upper(label) AS label FROM own.thing_feed') \g /dev/null
+SELECT lives_ok('CALL wh.run(full_refresh => true)', 'what a superuser alters stays its owner''s');
+
 -- checking runs nobody's code: neither casts of theirs nor rules
 SET ROLE t_op;
 CREATE TYPE own.pair AS (a int);
