@@ -145,7 +145,13 @@ choose_ring(WhBulkWriterState *state)
 		BufferGetBlockNumber(state->bistate->current_buf) >= state->ring_after;
 
 	if (wants_ring && state->bistate->strategy == NULL)
+	{
+		/* we may be inside an executor, whose memory goes before the writer does */
+		MemoryContext old = MemoryContextSwitchTo(state->context);
+
 		state->bistate->strategy = GetAccessStrategy(BAS_BULKWRITE);
+		MemoryContextSwitchTo(old);
+	}
 }
 
 /* Write the gathered rows and their index entries. */
