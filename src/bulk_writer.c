@@ -149,7 +149,13 @@ choose_ring(WhBulkWriterState *state)
 		BufferGetBlockNumber(state->bistate->current_buf) >= state->ring_after;
 
 	if (wants_ring && state->bistate->strategy == NULL)
+	{
+		/* we may be inside an executor, whose memory goes before the writer does */
+		MemoryContext old = MemoryContextSwitchTo(state->context);
+
 		state->bistate->strategy = GetAccessStrategy(BAS_BULKWRITE);
+		MemoryContextSwitchTo(old);
+	}
 }
 
 /* Make index entries of a row; what an index computes runs as the table's owner. */

@@ -137,7 +137,9 @@ print $out "1\t" . customer('Limit', customer_date_of_birth => '"PASSWORD"') =~ 
 close $out or die 'produce failed';
 isnt(run_wh('CALL wh.run()'), 0, 'more rejects than the limit are an error');
 $warehouse->safe_psql('wh', q{SELECT wh.alter_feed('widgets_staging.customer', reject_limit => -1)});
-run_wh(q{SELECT wh.retry_error_events('widgets_staging.customer')});
+# what is stored is tried again, also after the screen that it failed is gone
+$warehouse->safe_psql('wh', q{SELECT wh.drop_screen('staging.card', 'the name is a number')});
+isnt($warehouse->safe_psql('wh', qq{SELECT wh.retry_error_events('$_')}), undef, "error events of $_ are tried again") for qw(widgets_staging.customer widgets_staging.store_sales staging.card staging.card_number);
 run_wh('CALL wh.run(publish_anyway => true)');
 run_wh('CALL wh.run(full_refresh => true, publish_anyway => true)');
 is($warehouse->safe_psql('wh', 'SELECT count(*) FROM wh.check()'), '0', 'wh.check() finds nothing');
