@@ -4,12 +4,12 @@
 SELECT no_plan();
 SELECT setseed(0.7);
 CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers :'bootstrap');
-\! $KAFKA_CTL topic poison 4 retention.ms=-1 max.message.bytes=6000000
+\! $KAFKA_CTL topic poison_kinds 4 retention.ms=-1 max.message.bytes=6000000
 CREATE FOREIGN TABLE wire (payload bytea, key text OPTIONS (metadata 'key'), headers jsonb OPTIONS (metadata 'headers'), part int OPTIONS (metadata 'partition'),
     off bigint OPTIONS (metadata 'offset'), at timestamptz OPTIONS (metadata 'timestamp'))
-  SERVER shop OPTIONS (topic 'poison', format 'text');
+  SERVER shop OPTIONS (topic 'poison_kinds', format 'text');
 CREATE FOREIGN TABLE click (id int NOT NULL, amount numeric(10,2), count int, page text NOT NULL, note text, tags jsonb,
-    off bigint OPTIONS (metadata 'offset'), part int OPTIONS (metadata 'partition')) SERVER shop OPTIONS (topic 'poison');
+    off bigint OPTIONS (metadata 'offset'), part int OPTIONS (metadata 'partition')) SERVER shop OPTIONS (topic 'poison_kinds');
 
 -- the wrong ones stand anywhere; ten of them have 5 MB
 CREATE TABLE sent (id int PRIMARY KEY, kind text NOT NULL, payload bytea NOT NULL, part int, at timestamptz, headers jsonb);
@@ -45,7 +45,7 @@ SELECT results_eq('SELECT kind, sqlstate, "column", count(*)::int FROM seen GROU
   ('missing field', '23502', 'page', 110), ('overflow', '22003', 'count', 110), ('too deep', '54000', NULL, 110), ('truncated JSON', '22P02', NULL, 110), ('wrong type', '22P02', 'amount', 110)$$,
   'each of the others is an event with its reason');
 SELECT is_empty('SELECT kind, id FROM seen JOIN sent USING (kind, id) WHERE raw_record IS DISTINCT FROM payload', 'with the payload, byte for byte');
-SELECT is_empty($$SELECT kind, id FROM seen JOIN sent USING (kind, id) WHERE topic <> 'poison' OR "partition" <> part OR message_timestamp <> at OR message_headers IS DISTINCT FROM headers$$,
+SELECT is_empty($$SELECT kind, id FROM seen JOIN sent USING (kind, id) WHERE topic <> 'poison_kinds' OR "partition" <> part OR message_timestamp <> at OR message_headers IS DISTINCT FROM headers$$,
   'with topic, partition, timestamp, key and headers');
 SELECT is_empty($$SELECT s.id FROM seen s LEFT JOIN (SELECT key, part, off FROM wire) w ON w.part = s."partition" AND w.off = s."offset" WHERE w.key IS DISTINCT FROM s.id::text$$, 'and the offset');
 SELECT results_eq('SELECT rows_read, rows_staged, rows_rejected FROM wh.batch_step', 'VALUES (100000::bigint, 99000::bigint, 1000::bigint)', 'counts are exact');
@@ -59,7 +59,7 @@ SELECT set_eq('SELECT DISTINCT kind FROM sent JOIN staging.click USING (id)', AR
 SELECT is_empty($$SELECT id FROM staging.click c JOIN sent s USING (id) WHERE c.note IS DISTINCT FROM convert_from(s.payload, 'UTF8')::jsonb ->> 'note' OR c.tags IS DISTINCT FROM (convert_from(s.payload, 'UTF8')::jsonb -> 'tags')
   OR c.effective_from <> s.at OR c.part <> s.part$$, 'with their values, times and partitions');
 SELECT is_empty('SELECT key FROM wire w JOIN staging.click c ON c.id = w.key::int WHERE w.off <> c.off', 'and offsets');
-SELECT is_empty('SELECT c.id FROM staging.click c JOIN wh.source_unit u ON u.unit_no = c.source_position >> 40 WHERE c.source_position & ((1::bigint << 40) - 1) <> off OR u.name <> ''poison/'' || part', 'at their positions');
+SELECT is_empty('SELECT c.id FROM staging.click c JOIN wh.source_unit u ON u.unit_no = c.source_position >> 40 WHERE c.source_position & ((1::bigint << 40) - 1) <> off OR u.name <> ''poison_kinds/'' || part', 'at their positions');
 SELECT results_eq('SELECT error_event_id, raw_record, message FROM wh.error_event ORDER BY 1', $$SELECT error_event_id, raw_record, message FROM seen WHERE kind NOT IN ('5 MB', 'missing field') ORDER BY 1$$,
   'the other events are as they were');
 SELECT is_empty($$SELECT * FROM wh.batch_step WHERE rows_read <> rows_staged + rows_rejected + rows_repeated + rows_superseded$$, 'counts reconcile');
