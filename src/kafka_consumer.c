@@ -23,14 +23,15 @@ struct WhKafkaConsumer
 {
 	WhKafkaHandle *handle;
 	TimestampTz heard;			/* when something came last */
+	int64		queue_bytes;	/* limit of the queue of fetched messages, if we look after it */
+	int64		taken_bytes;	/* of the queue, since its fetching was looked after */
 	bool		report_out_of_range;
 };
 
 /*
- * When the queue of fetched messages is full, librdkafka before 2.2 looks again
- * only a second later: it must hold what we use in a second, in bytes alone.
- * We are in no session of a group; its time-out is how long closing waits for
- * a commit of offsets whose coordinator is not there.
+ * What a consumer holds of fetched messages is limited in bytes alone.  We are
+ * in no session of a group; its time-out is how long closing waits for a commit
+ * of offsets whose coordinator is not there.
  */
 static const char *const consumer_settings[] = {
 	"group.id", "widgets_wh",
@@ -48,15 +49,27 @@ static const char *const consumer_settings[] = {
 	NULL
 };
 
+/* The first librdkafka that looks again at a full queue as soon as it is told to. */
+#define REFILLS_ITSELF	0x02020000
+
+static void
+refill_soon(rd_kafka_conf_t *conf)
+{
+	if (rd_kafka_version() >= REFILLS_ITSELF)
+		rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", NULL, 0);
+}
+
 static void
 reset_to_earliest(rd_kafka_conf_t *conf)
 {
+	refill_soon(conf);
 	rd_kafka_conf_set(conf, "auto.offset.reset", "earliest", NULL, 0);
 }
 
 static void
 reset_is_error(rd_kafka_conf_t *conf)
 {
+	refill_soon(conf);
 	rd_kafka_conf_set(conf, "auto.offset.reset", "error", NULL, 0);
 }
 
@@ -70,6 +83,8 @@ wh_kafka_consumer_open(WhKafkaTable *table, const WhKafkaConsumerOptions *consum
 	WhKafkaConsumer *consumer = palloc0(sizeof(WhKafkaConsumer));
 	WhKafkaHandle *handle;
 	WhKafkaTable with_group = *table;
+	char		value[32];
+	size_t		size = sizeof(value);
 
 	if (consumer_options->group)
 	{
@@ -85,6 +100,9 @@ wh_kafka_consumer_open(WhKafkaTable *table, const WhKafkaConsumerOptions *consum
 	handle = wh_kafka_handle_open(&with_group, RD_KAFKA_CONSUMER, consumer_settings,
 								  consumer->report_out_of_range ? reset_is_error : reset_to_earliest);
 	consumer->handle = handle;
+	if (rd_kafka_version() < REFILLS_ITSELF &&
+		rd_kafka_conf_get(rd_kafka_conf(handle->rk), "queued.max.messages.kbytes", value, &size) == RD_KAFKA_CONF_OK)
+		consumer->queue_bytes = strtoll(value, NULL, 10) * 1024;
 	handle->messages = palloc(sizeof(rd_kafka_message_t *) * BATCH);
 	handle->queue = rd_kafka_queue_get_consumer(handle->rk);
 	wh_kafka_handle_wake_on(handle, handle->queue);
@@ -272,6 +290,29 @@ judge(WhKafkaConsumer *consumer, rd_kafka_message_t *event)
 }
 
 /*
+ * See to it that a queue that was full is filled again while much of it is
+ * left.  In a librdkafka that does not, a broker's thread that found it full
+ * sleeps for a second, unless there is something else to do: ask it for the
+ * ends of the partitions.
+ */
+static void
+keep_fetching(WhKafkaConsumer *consumer)
+{
+	rd_kafka_topic_partition_list_t *list;
+
+	if (consumer->queue_bytes == 0 || consumer->taken_bytes < consumer->queue_bytes / 4)
+		return;
+	consumer->taken_bytes = 0;
+	if (rd_kafka_assignment(consumer->handle->rk, &list))
+		return;
+	for (int i = 0; i < list->cnt; i++)
+		list->elems[i].offset = RD_KAFKA_OFFSET_END;
+	/* the answer does not matter, so one that is late is not waited for */
+	(void) rd_kafka_offsets_for_times(consumer->handle->rk, list, 1);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+/*
  * Get the next message of any assigned partition, waiting up to timeout_ms,
  * -1 = as long as the brokers answer.  Messages of one partition come in
  * order.  Raises an error when nothing came for the time of socket_timeout_ms,
@@ -305,6 +346,7 @@ wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeout_ms, WhKafkaMessage
 				message->value = event->payload;
 				message->value_len = event->len;
 				message->handle = event;
+				consumer->taken_bytes += event->len + event->key_len;
 				return WH_KAFKA_MESSAGE;
 			}
 			else
@@ -319,6 +361,7 @@ wh_kafka_consumer_next(WhKafkaConsumer *consumer, int timeout_ms, WhKafkaMessage
 		}
 
 		CHECK_FOR_INTERRUPTS();
+		keep_fetching(consumer);
 		handle->next_message = 0;
 		handle->nmessages = rd_kafka_consume_batch_queue(handle->queue, 0, handle->messages, BATCH);
 		if (handle->nmessages < 0)
