@@ -123,11 +123,14 @@ BEGIN
             failed_check := 'members -1 (unknown) and -2 (not applicable) exist'; failures := n; RETURN NEXT;
         END IF;
         -- inferred members are needed by some fact
-        SELECT coalesce(string_agg(format(' AND NOT EXISTS (SELECT FROM %s f WHERE f.%I = d.%I)',
-                                          c.relation, x.key_column, o.key_column), ''), '')
+        SELECT coalesce(string_agg(format(' EXCEPT SELECT f.%I FROM %s f WHERE f.%1$I IN (SELECT member FROM inferred)',
+                                          x.key_column, c.relation), ''), '')
         INTO sample
         FROM wh.fact_dimension x JOIN wh.fact c USING (fact_id) WHERE x.dimension_id = o.dimension_id;
-        EXECUTE format('SELECT count(*), min(%I)::text FROM %s d WHERE is_inferred%s', o.key_column, o.relation, sample)
+        -- few inferred members, sought among many facts
+        EXECUTE format('WITH inferred AS (SELECT %I AS member FROM %s WHERE is_inferred)'
+                       ' SELECT count(*), min(member)::text FROM (SELECT member FROM inferred%s) u',
+                       o.key_column, o.relation, sample)
         INTO n, sample;
         IF n > 0 THEN
             failed_check := 'an inferred member is referred to'; failures := n;
