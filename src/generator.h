@@ -76,6 +76,8 @@ struct WhColumn
 	bool		is_hidden;		/* a variable of the row, not of the table */
 	bool		is_mutable;
 	bool		not_null;
+	bool		has_domain_checks;	/* its type is a domain with constraints */
+	void	   *domain_state;	/* cache of these */
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
@@ -193,6 +195,7 @@ struct WhGenerator
 	WhColumn   *updated_at;
 	uint64		duplicate_share;
 	bool		is_parallel_safe;
+	bool		has_domain_checks;	/* any column */
 
 	/* The current row. */
 	int64		row;			/* its number, from 1 */
@@ -231,6 +234,7 @@ extern WhGroup *wh_generator_group(WhGenerator *generator, WhGroupKind kind, con
 /* generator_row.c */
 extern void wh_generator_fill_row(WhGenerator *generator, int64 row);
 extern void wh_generator_fill_column(WhGenerator *generator, WhColumn *column);
+extern void wh_generator_check_domains(WhGenerator *generator);
 extern void wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleTableSlot *slot);
 
 /* generator_value.c */

@@ -10,12 +10,14 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -27,6 +29,9 @@
 #include "generator_catalog.h"
 
 PG_FUNCTION_INFO_V1(wh_create_generator);
+
+/* Advisory lock of those who take a new batch number; see WH_FEED_LOCK_CLASS for the feeds' ones. */
+#define BATCH_LOCK_CLASS 0x77680004
 
 /* Take on another identity; give it back with wh_generator_come_back. */
 void
@@ -136,22 +141,37 @@ wh_generator_store(Oid relid, Jsonb *columns, ArrayType *mutable_columns, const 
 	wh_generator_come_back(&identity);
 }
 
-/* Return the number of the batch to use: the newest to link in, else a new one. */
+/*
+ * Return the number of the batch to use: the newest to link in, else a new one,
+ * which nobody else gets: others wait for the end of the transaction.
+ */
 int
 wh_generator_next_batch(bool link_parent)
 {
 	WhIdentity	identity;
+	LOCKTAG		tag;
 	bool		isnull;
-	int			result;
+	int			newest;
 
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, BATCH_LOCK_CLASS, 0, WH_LOCK_FIELD);
+	if (!link_parent)
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	wh_generator_become_owner(&identity);
 	connect_spi();
-	execute("SELECT coalesce(pg_catalog.max(batch_id), 0) FROM wh.generator_batch", 0, NULL, NULL, NULL, true,
+	/* Not read only: with a snapshot that sees what was committed before the lock. */
+	execute("SELECT coalesce(pg_catalog.max(batch_id), 0) FROM wh.generator_batch", 0, NULL, NULL, NULL, false,
 			SPI_OK_SELECT);
-	result = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	newest = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	wh_generator_come_back(&identity);
-	return link_parent && result > 0 ? result : result + 1;
+	if (link_parent && newest > 0)
+		return newest;
+	if (newest == PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("there is no batch number after %d", newest),
+				 errhint("Name one by batch_id.")));
+	return Max(newest, 0) + 1;
 }
 
 /* Log what a request did, and where the next one goes on. */
@@ -176,10 +196,13 @@ wh_generator_log(const WhRequest *request, const WhResult *result, int64 next_ro
 		nulls[7] = nulls[8] = 'n';
 	wh_generator_become_owner(&identity);
 	connect_spi();
-	execute("INSERT INTO wh.generator_batch (batch_id, step, relation, seed, inserted, updated, first_key, last_key,"
-			" time_from, time_to, dirt) SELECT $1, coalesce(pg_catalog.max(step), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10"
-			" FROM wh.generator_batch WHERE batch_id = $1",
-			10, types, values, nulls, false, SPI_OK_INSERT);
+	/* Another transaction may have taken the step meanwhile: look again. */
+	do
+		execute("INSERT INTO wh.generator_batch (batch_id, step, relation, seed, inserted, updated, first_key, last_key,"
+				" time_from, time_to, dirt) SELECT $1, coalesce(pg_catalog.max(step), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10"
+				" FROM wh.generator_batch WHERE batch_id = $1 ON CONFLICT DO NOTHING",
+				10, types, values, nulls, false, SPI_OK_INSERT);
+	while (SPI_processed == 0);
 	execute("UPDATE wh.generator SET next_row = $2 WHERE relation = $1", 2, next_types, next_values, NULL, false,
 			SPI_OK_UPDATE);
 	SPI_finish();
@@ -233,6 +256,11 @@ wh_create_generator(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a plain table", RelationGetRelationName(relation)),
 				 errhint("Generate into a plain table, and copy the rows from there.")));
+	if (IsCatalogRelation(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" is a system catalog", RelationGetRelationName(relation)),
+				 errhint("Generate into a table of your own.")));
 	if (!wh_class_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(relation));
 	memset(&request, 0, sizeof(request));

@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "generator.h"
 
@@ -178,6 +179,9 @@ init_columns(WhGenerator *generator, Jsonb *columns)
 		init_column(generator, &generator->columns[i], i, NameStr(attribute->attname), attribute->atttypid,
 					attribute->atttypmod, attribute->attcollation);
 		generator->columns[i].not_null = attribute->attnotnull;
+		generator->columns[i].has_domain_checks = get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN &&
+			DomainHasConstraints(attribute->atttypid);
+		generator->has_domain_checks |= generator->columns[i].has_domain_checks;
 	}
 
 	it = JsonbIteratorInit(&columns->root);

@@ -36,7 +36,7 @@ wh_write_csv(PG_FUNCTION_ARGS)
 	aside = psprintf("%s.part", file);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute(psprintf("COPY (%s) TO %s WITH (FORMAT csv, HEADER)", query, quote_literal_cstr(aside)),
+	result = SPI_execute(psprintf("COPY (%s\n) TO %s WITH (FORMAT csv, HEADER)", query, quote_literal_cstr(aside)),
 						 false, 0);
 	if (result != SPI_OK_UTILITY)
 		elog(ERROR, "COPY failed: %s", SPI_result_code_string(result));

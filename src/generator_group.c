@@ -147,7 +147,9 @@ open_plain(WhGroup *group, const KeyRanges *ranges, int *places, AttrNumber *key
 			break;
 		}
 		attribute = TupleDescAttr(RelationGetDescr(relation), number - 1);
-		is_plain = attribute->atttypid == target->type &&
+		/* Generated columns that are not stored come by a query only. */
+		is_plain = (attribute->attgenerated == '\0' || attribute->attgenerated == ATTRIBUTE_GENERATED_STORED) &&
+			attribute->atttypid == target->type &&
 			(target->typmod < 0 || target->typmod == attribute->atttypmod);
 		places[i] = number - 1;
 	}

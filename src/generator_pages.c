@@ -306,6 +306,10 @@ add_any_to_page(WhWriter *writer)
 		tuple->t_tableOid = RelationGetRelid(writer->relation);
 		tuple = heap_toast_insert_or_update(writer->relation, tuple, NULL, 0);
 	}
+	if (MAXALIGN(tuple->t_len) > MaxHeapTupleSize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("row is too big: size %zu, maximum size %zu", (Size) tuple->t_len, (Size) MaxHeapTupleSize)));
 	place = make_room(writer, tuple->t_len);
 	memcpy(place, tuple->t_data, tuple->t_len);
 	MemoryContextSwitchTo(old_context);

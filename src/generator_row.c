@@ -9,7 +9,9 @@
 
 #include "access/tupdesc.h"
 #include "executor/executor.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "generator.h"
 
@@ -59,13 +61,31 @@ wh_generator_fill_row(WhGenerator *generator, int64 row)
 	MemoryContextSwitchTo(old_context);
 }
 
-/* Raise an error when the row in slot, of the table's type, breaks a constraint. */
+/* Raise an error when a NULL breaks the domain of its column; input functions check values only. */
+void
+wh_generator_check_domains(WhGenerator *generator)
+{
+	for (int i = 0; i < generator->natts; i++)
+	{
+		WhColumn   *column = &generator->columns[i];
+
+		if (column->has_domain_checks && generator->isnull[i])
+			domain_check((Datum) 0, true, column->type, &column->domain_state, generator->context);
+	}
+}
+
+/* Raise an error when the current row breaks a constraint; slot is of the table's type. */
 void
 wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleTableSlot *slot)
 {
-	if (generator->tupdesc->constr == NULL)
+	TupleConstr *constr = generator->tupdesc->constr;
+	bool		is_partition = generator->relation->rd_rel->relispartition;
+
+	if (generator->has_domain_checks)
+		wh_generator_check_domains(generator);
+	if (constr == NULL && !is_partition)
 		return;
-	if (generator->tupdesc->constr->num_check == 0)
+	if (constr && constr->num_check == 0 && !is_partition)
 	{
 		bool		broken = false;
 
@@ -78,6 +98,9 @@ wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleT
 	memcpy(slot->tts_values, generator->values, sizeof(Datum) * generator->natts);
 	memcpy(slot->tts_isnull, generator->isnull, sizeof(bool) * generator->natts);
 	ExecStoreVirtualTuple(slot);
-	ExecConstraints(result_rel, slot, generator->estate);
+	if (is_partition)
+		(void) ExecPartitionCheck(result_rel, slot, generator->estate, true);
+	if (constr)
+		ExecConstraints(result_rel, slot, generator->estate);
 	ResetPerTupleExprContext(generator->estate);
 }

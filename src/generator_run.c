@@ -13,7 +13,10 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "common/int.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -26,12 +29,14 @@
 #include "port/atomics.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/predicate.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "generator_catalog.h"
 #include "generator_group.h"
@@ -185,29 +190,64 @@ check_relation(Relation relation)
 							name)));
 }
 
+/*
+ * Return the table's foreign keys.  One that points to a partitioned table has
+ * entries of its own for the partitions, which no row has to obey.
+ */
+static List *
+foreign_keys(Relation relation)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	foreach(cell, copyObject(RelationGetFKeyList(relation)))
+	{
+		ForeignKeyCacheInfo *key = lfirst(cell);
+		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(key->conoid));
+		HeapTuple	parent = NULL;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			parent = SearchSysCache1(CONSTROID, ObjectIdGetDatum(((Form_pg_constraint) GETSTRUCT(tuple))->conparentid));
+			ReleaseSysCache(tuple);
+		}
+		if (!HeapTupleIsValid(parent) || ((Form_pg_constraint) GETSTRUCT(parent))->conrelid != key->conrelid)
+			result = lappend(result, key);
+		if (HeapTupleIsValid(parent))
+			ReleaseSysCache(parent);
+	}
+	return result;
+}
+
 /* Lock the tables that foreign keys point to, so that the check of new rows holds. */
 static void
 lock_referenced(Relation relation)
 {
 	ListCell   *cell;
 
-	foreach(cell, RelationGetFKeyList(relation))
+	foreach(cell, foreign_keys(relation))
 	{
 		ForeignKeyCacheInfo *key = lfirst(cell);
 
 		LockRelationOid(key->confrelid, ShareRowExclusiveLock);
+		if (get_rel_relkind(key->confrelid) == RELKIND_PARTITIONED_TABLE)
+			(void) find_all_inheritors(key->confrelid, ShareRowExclusiveLock, NULL);
 	}
 }
 
-/* Check the new rows against the foreign keys; condition picks them. */
+/*
+ * Check the new rows against the foreign keys; condition picks them.  Looks at
+ * what is in the other tables now, not at what the transaction's snapshot shows.
+ */
 static void
 check_foreign_keys(Relation relation, const char *condition)
 {
 	ListCell   *cell;
 
-	foreach(cell, copyObject(RelationGetFKeyList(relation)))
+	foreach(cell, foreign_keys(relation))
 	{
 		ForeignKeyCacheInfo *key = lfirst(cell);
+		bool		is_partitioned = get_rel_relkind(key->confrelid) == RELKIND_PARTITIONED_TABLE;
 		StringInfoData sql;
 
 		initStringInfo(&sql);
@@ -217,7 +257,7 @@ check_foreign_keys(Relation relation, const char *condition)
 		for (int i = 0; i < key->nkeys; i++)
 			appendStringInfo(&sql, " AND n.%s IS NOT NULL",
 							 quote_identifier(get_attname(key->conrelid, key->conkey[i], false)));
-		appendStringInfo(&sql, " AND NOT EXISTS (SELECT 1 FROM %s r WHERE ",
+		appendStringInfo(&sql, " AND NOT EXISTS (SELECT 1 FROM %s%s r WHERE ", is_partitioned ? "" : "ONLY ",
 						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(key->confrelid)),
 													get_rel_name(key->confrelid)));
 		for (int i = 0; i < key->nkeys; i++)
@@ -227,8 +267,10 @@ check_foreign_keys(Relation relation, const char *condition)
 		appendStringInfoString(&sql, ") LIMIT 1");
 		if (SPI_connect() != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect failed");
-		if (SPI_execute(sql.data, false, 1) != SPI_OK_SELECT)
+		PushActiveSnapshot(GetLatestSnapshot());
+		if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
 			elog(ERROR, "checking a foreign key failed");
+		PopActiveSnapshot();
 		if (SPI_processed > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
@@ -237,6 +279,50 @@ check_foreign_keys(Relation relation, const char *condition)
 					 errhint("Declare the column with kind \"reference\" or \"parent\".")));
 		SPI_finish();
 	}
+}
+
+/* Raise an error because rows would get keys that their column cannot hold. */
+static void
+keys_end(WhGenerator *generator)
+{
+	WhColumn   *key = generator->key;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 key ? errmsg("too many rows: their keys do not fit column \"%s\" of type %s", key->name,
+						  format_type_with_typemod(key->type, key->typmod)) :
+			 errmsg("too many rows"),
+			 errhint("Generate fewer rows, or widen the type of the key.")));
+}
+
+/* Raise an error when the rows to come have numbers, or keys, beyond what there is. */
+static void
+check_numbers(WhGenerator *generator)
+{
+	WhColumn   *key = generator->key;
+	int64		last_row;
+	int64		last_key;
+
+	if (pg_add_s64_overflow(generator->request.first_row, generator->request.rows, &last_row))
+		keys_end(generator);
+	last_row--;
+	if (key && (pg_mul_s64_overflow(last_row - 1, generator->key_step, &last_key) ||
+				pg_add_s64_overflow(last_key, generator->key_start, &last_key) ||
+				(key->target == WH_TARGET_INT2 && last_key > PG_INT16_MAX) ||
+				(key->target == WH_TARGET_INT4 && last_key > PG_INT32_MAX)))
+		keys_end(generator);
+}
+
+/* Return the key of a row, or the highest number when it has none. */
+static int64
+key_of_row(WhGenerator *generator, int64 row)
+{
+	int64		key;
+
+	if (pg_mul_s64_overflow(row - 1, generator->key_step, &key) ||
+		pg_add_s64_overflow(key, generator->key_start, &key))
+		return PG_INT64_MAX;
+	return key;
 }
 
 /* Return the number of the row after the highest key in the table. */
@@ -257,7 +343,14 @@ next_row(WhGenerator *generator, int64 stored)
 													RelationGetRelationName(generator->relation))), true, 0);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull && DatumGetInt64(value) >= generator->key_start)
-		result = Max(stored, (DatumGetInt64(value) - generator->key_start) / generator->key_step + 2);
+	{
+		int64		next;
+
+		if (pg_sub_s64_overflow(DatumGetInt64(value), generator->key_start, &next) ||
+			pg_add_s64_overflow(next / generator->key_step, 2, &next))
+			keys_end(generator);
+		result = Max(stored, next);
+	}
 	SPI_finish();
 	return result;
 }
@@ -304,13 +397,15 @@ insert_rows(WhGenerator *generator, int workers, WhResult *result)
 	{
 		pgstat_count_heap_insert(relation, writer->written);
 		wh_generator_write_indexes(writer, first_block);
+		/* One may have begun to read after the first check, and missed the rows. */
+		CheckForSerializableConflictIn(relation, NULL, InvalidBlockNumber);
 	}
 	CommandCounterIncrement();
 	if (generator->key && !generator->key->is_hidden)
 	{
 		result->has_keys = true;
-		result->first_key = generator->key_start + (request->first_row - 1) * generator->key_step;
-		result->last_key = generator->key_start + (request->first_row + request->rows - 2) * generator->key_step;
+		result->first_key = key_of_row(generator, request->first_row);
+		result->last_key = key_of_row(generator, request->first_row + request->rows - 1);
 	}
 	if (by_pages)
 		condition = psprintf("n.ctid >= '(%u,0)'::pg_catalog.tid", first_block);
@@ -390,11 +485,15 @@ wh_generate(PG_FUNCTION_ARGS)
 	if (IsInParallelMode())
 		elog(ERROR, "wh.generate cannot run in a parallel operation");
 
+	/* Before the table's lock, so that those who wait for a number hold nothing. */
+	request.batch_id = PG_ARGISNULL(4) ? wh_generator_next_batch(link_parent) : PG_GETARG_INT32(4);
 	relation = table_open(relid, ShareRowExclusiveLock);
 	if (inserts > 0 && pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
 	if (updates > 0 && pg_class_aclcheck(relid, GetUserId(), ACL_UPDATE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
+	/* See what was committed before the lock was granted. */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	if (!wh_generator_fetch(relid, &definition))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -402,7 +501,7 @@ wh_generate(PG_FUNCTION_ARGS)
 				 errhint("Declare one with wh.create_generator.")));
 	if (relation->rd_rel->relkind != RELKIND_RELATION)
 		elog(ERROR, "relation \"%s\" is not a plain table", RelationGetRelationName(relation));
-	request.batch_id = PG_ARGISNULL(4) ? wh_generator_next_batch(link_parent) : PG_GETARG_INT32(4);
+	PopActiveSnapshot();
 
 	/* Expressions run as the table's owner, as its defaults and constraints would for him. */
 	wh_generator_become(relation->rd_rel->relowner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION,
@@ -412,7 +511,7 @@ wh_generate(PG_FUNCTION_ARGS)
 		check_relation(relation);
 		lock_referenced(relation);
 	}
-	/* See all that was committed before the locks were granted. */
+	/* The same for the locks on other tables. */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
 
@@ -425,9 +524,10 @@ wh_generate(PG_FUNCTION_ARGS)
 	if (link_parent && inserts > 0 &&
 		pg_mul_s64_overflow(inserts, wh_generator_count_parents(generator), &generator->request.rows))
 		check_argument(false, "too many rows");
+	if (generator->request.rows > 0)
+		check_numbers(generator);
 	if (updates > 0)
-		result.updated = wh_generator_update(generator, updates,
-											 generator->key_start + (next - 1) * generator->key_step);
+		result.updated = wh_generator_update(generator, updates, key_of_row(generator, next));
 	if (generator->request.rows > 0)
 	{
 		/* Updates left new row versions; the rows to come must see them. */

@@ -167,6 +167,7 @@ change_row(WhGenerator *generator, Change *change, HeapTuple tuple, TupleDesc tu
 		advance_time(generator, old_time, isnull, stream);
 	}
 	MemoryContextSwitchTo(old_context);
+	wh_generator_check_domains(generator);
 
 	values[0] = key;
 	nulls[0] = ' ';
@@ -230,7 +231,7 @@ sort_keys(int64 *keys, int64 count)
  */
 static int64
 draw_keys(WhGenerator *generator, const char *relation, const char *key, int64 updates, int64 before_key,
-		  WhRandom *random, int64 *keys)
+		  WhRandom *random, int64 **keys)
 {
 	int64		count = 0;
 	int64		nrange;
@@ -246,6 +247,7 @@ draw_keys(WhGenerator *generator, const char *relation, const char *key, int64 u
 	numbers = (range[1] - low) / generator->key_step + 1;
 	if (updates > numbers / 8)
 		return -1;
+	*keys = palloc_extended(sizeof(int64) * (updates + 1), MCXT_ALLOC_HUGE);
 	for (int round = 0; round < 8 && count < updates; round++)
 	{
 		int64		missing = updates - count;
@@ -261,9 +263,9 @@ draw_keys(WhGenerator *generator, const char *relation, const char *key, int64 u
 		appendStringInfo(&sql, "}'::%s[])", wh_type_name(generator->key->type));
 		found = read_numbers(sql.data, &nfound);
 		pfree(sql.data);
-		memcpy(keys + count, found, sizeof(int64) * nfound);
+		memcpy(*keys + count, found, sizeof(int64) * nfound);
 		pfree(found);
-		count = sort_keys(keys, count + nfound);
+		count = sort_keys(*keys, count + nfound);
 	}
 	return count == updates ? count : -1;
 }
@@ -281,8 +283,7 @@ choose_keys(WhGenerator *generator, int64 updates, int64 before_key, WhRandom *r
 	int64		chosen = 0;
 	int64	   *all;
 
-	*keys = palloc_extended(sizeof(int64) * (updates + 1), MCXT_ALLOC_HUGE);
-	count = draw_keys(generator, relation, key, updates, before_key, random, *keys);
+	count = draw_keys(generator, relation, key, updates, before_key, random, keys);
 	if (count >= 0)
 		return count;
 	all = read_numbers(psprintf("SELECT DISTINCT %s::pg_catalog.int8 FROM %s WHERE %s < " INT64_FORMAT " ORDER BY 1",
@@ -294,6 +295,7 @@ choose_keys(WhGenerator *generator, int64 updates, int64 before_key, WhRandom *r
 						count, updates, generator->name)));
 		updates = count;
 	}
+	*keys = palloc_extended(sizeof(int64) * (updates + 1), MCXT_ALLOC_HUGE);
 	/* selection sampling: Knuth, The Art of Computer Programming, 3.4.2, algorithm S */
 	for (int64 i = 0; i < count && chosen < updates; i++)
 		if (wh_random_below(random, count - i) < (uint64) (updates - chosen))
