@@ -86,6 +86,68 @@ CREATE TABLE shop.later (id int UNIQUE DEFERRABLE);
 SELECT wh.create_generator('shop.later', '{"id": {"kind": "sequence"}}');
 SELECT throws_ok($$SELECT wh.generate('shop.later', 1)$$, '0A000', NULL, 'a deferrable unique constraint');
 
+-- What no row may be, by every way of writing.
+CREATE TABLE shop.wide (id int, t text);
+ALTER TABLE shop.wide ALTER t SET STORAGE PLAIN;
+SELECT wh.create_generator('shop.wide', jsonb_build_object('id', jsonb_build_object('kind', 'sequence'),
+  't', jsonb_build_object('kind', 'choice', 'values', jsonb_build_array(repeat('x', 9000)))));
+SELECT throws_ok(format($$SELECT wh.generate('shop.wide', %s)$$, n), '54000', 'row is too big: size 9032, maximum size 8160', 'a row wider than a page, ' || n) FROM unnest('{10,3000}'::int[]) n;
+CREATE TABLE shop.parts (id int, k int) PARTITION BY RANGE (k);
+CREATE TABLE shop.part PARTITION OF shop.parts FOR VALUES FROM (0) TO (10);
+SELECT wh.create_generator('shop.part', '{"id": {"kind": "sequence"}, "k": {"kind": "integer", "min": 5, "max": 50}}');
+SELECT throws_ok(format($$SELECT wh.generate('shop.part', %s, workers => 2)$$, n), '23514', NULL, 'a row of another partition, ' || n) FROM unnest('{100,3000,30000}'::int[]) n;
+SELECT wh.create_generator('shop.part', '{"id": {"kind": "sequence"}, "k": {"kind": "integer", "min": 0, "max": 9}}');
+SELECT lives_ok($$SELECT wh.generate('shop.part', 3000)$$, 'rows of the partition');
+CREATE DOMAIN shop.filled AS int NOT NULL;
+CREATE DOMAIN shop.known AS int CHECK (VALUE IS NOT NULL);
+CREATE TABLE shop.domains (id int, x shop.filled DEFAULT 1, y shop.known DEFAULT 2);
+SELECT wh.create_generator('shop.domains', '{"id": {"kind": "sequence"}}');
+SELECT lives_ok($$SELECT wh.generate('shop.domains', 10)$$, 'domains with defaults');
+ALTER TABLE shop.domains ALTER x DROP DEFAULT;
+SELECT throws_ok(format($$SELECT wh.generate('shop.domains', %s)$$, n), '23502', 'domain shop.filled does not allow null values', 'a NULL in a domain without, ' || n) FROM unnest('{10,3000}'::int[]) n;
+SELECT wh.create_generator('shop.domains', '{"id": {"kind": "sequence"}, "x": {"kind": "integer"}, "y": {"kind": "integer", "null_share": 0.5}}');
+SELECT throws_ok(format($$SELECT wh.generate('shop.domains', %s)$$, n), '23514', NULL, 'a NULL against the check of a domain, ' || n) FROM unnest('{10,3000}'::int[]) n;
+SELECT wh.create_generator('shop.domains', '{"id": {"kind": "sequence"}, "x": {"kind": "integer", "min": 1, "max": 9}, "y": {"kind": "integer", "null_share": 0.99}}', '{y}');
+SELECT throws_ok($$SELECT wh.generate('shop.domains', 0, 10)$$, '23514', NULL, 'the same for updates');
+SELECT is((SELECT count(*)::int FROM shop.domains WHERE x IS NULL OR y IS NULL), 0, 'no such row stayed');
+
+-- Foreign keys to a partitioned table hold in any of its partitions; those of an inheritance parent only in itself.
+CREATE TABLE shop.store (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE shop.store_1 PARTITION OF shop.store FOR VALUES FROM (0) TO (10);
+CREATE TABLE shop.store_2 PARTITION OF shop.store FOR VALUES FROM (10) TO (20);
+INSERT INTO shop.store SELECT generate_series(1, 15);
+CREATE TABLE shop.stock (id int, store_id int REFERENCES shop.store);
+SELECT wh.create_generator('shop.stock', '{"id": {"kind": "sequence"}, "store_id": {"kind": "reference", "relation": "store", "column": "id"}}');
+SELECT lives_ok($$SELECT wh.generate('shop.stock', 3000)$$, 'references to a partitioned table');
+SELECT is((SELECT count(DISTINCT store_id)::int FROM shop.stock), 15, 'to all of its partitions');
+SELECT wh.create_generator('shop.stock', '{"id": {"kind": "sequence"}, "store_id": {"kind": "integer", "min": 1, "max": 19}}');
+SELECT throws_ok($$SELECT wh.generate('shop.stock', 3000)$$, '23503', NULL, 'but not to what is in none of them');
+CREATE TABLE shop.heir () INHERITS (shop.parent);
+INSERT INTO shop.heir VALUES (999);
+SELECT wh.create_generator('shop.child', '{"id": {"kind": "sequence"}, "parent_id": {"kind": "integer", "min": 999, "max": 999}, "born": {"kind": "date", "from": "2000-01-01", "to": "2001-01-01"}}');
+SELECT throws_ok($$SELECT wh.generate('shop.child', 1)$$, '23503', NULL, 'nor to the row of an inheriting table');
+DROP TABLE shop.heir;
+
+-- Numbers without end.
+CREATE TABLE shop.count (id int PRIMARY KEY, v int);
+SELECT wh.create_generator('shop.count', '{"id": {"kind": "sequence"}, "v": {"kind": "integer", "min": 1, "max": 5}}', '{v}');
+SELECT wh.generate('shop.count', 1000);
+SELECT throws_ok(format($$SELECT wh.generate('shop.count', %s)$$, n), '22003', 'too many rows: their keys do not fit column "id" of type integer', n || ' rows')
+FROM unnest('{2147482648,3000000000,9223372036854775807}'::bigint[]) n;
+SELECT is((SELECT updated FROM wh.generate('shop.count', 0, n)), 1000::bigint, n || ' updates: all there are') FROM unnest('{2305843009213693952,9223372036854775807}'::bigint[]) n;
+SELECT is((SELECT last_key FROM wh.generate('shop.count', 10)), 1010::bigint, 'goes on where it was');
+CREATE TABLE shop.keyless (v int);
+SELECT wh.create_generator('shop.keyless', '{"v": {"kind": "integer"}}');
+SELECT wh.generate('shop.keyless', 10);
+SELECT throws_ok($$SELECT wh.generate('shop.keyless', 9223372036854775807)$$, '22003', 'too many rows', 'rows without a key');
+CREATE TABLE shop.last (id int);
+SELECT wh.create_generator('shop.last', '{"id": {"kind": "sequence", "start": 2147483640}}');
+SELECT throws_ok($$SELECT wh.generate('shop.last', 10)$$, '22003', NULL, 'keys that end');
+SELECT lives_ok($$SELECT wh.generate('shop.last', 8, batch_id => 2147483647)$$, 'up to the last one');
+SELECT throws_ok($$SELECT wh.generate('shop.keyless', 1)$$, '54000', 'there is no batch number after 2147483647', 'batch numbers that end');
+SELECT lives_ok($$SELECT wh.generate('shop.keyless', 1, batch_id => 5)$$, 'another number can be given');
+SELECT throws_ok($$SELECT wh.create_generator('pg_description', '{"objsubid": {"kind": "sequence"}}')$$, '42501', '"pg_description" is a system catalog', 'a system catalog');
+
 -- Rights: those of the table.
 CREATE ROLE generator_tester;
 GRANT USAGE ON SCHEMA shop, wh TO generator_tester;
