@@ -306,7 +306,12 @@ FROM (VALUES
     ('customer_order', 'updated after it was made', $$updated_at >= inserted_at$$),
     ('order_line_item', 'updated after it was made', $$updated_at >= inserted_at$$),
     ('product', 'updated after it was made', $$updated_at >= inserted_at$$),
-    ('supplier', 'updated after it was made', $$updated_at >= inserted_at$$)) s(feed, screen, condition);
+    ('supplier', 'updated after it was made', $$updated_at >= inserted_at$$),
+    ('inventory', 'updated after it was made', $$updated_at >= inserted_at$$),
+    -- Codes in another case are understood.
+    ('inventory', 'event type is in lower case', $$inventory_event_type = lower(inventory_event_type)$$),
+    ('store_sales', 'transaction type is in lower case',
+     $$transaction_type = lower(transaction_type) OR lower(transaction_type) NOT IN ('credit', 'debit', 'cash')$$)) s(feed, screen, condition);
 
 
 -- Dimensions -------------------------------------------------------------------------

@@ -74,17 +74,25 @@ SELECT is_empty($$SELECT product_id FROM widgets.product WHERE product_key > 0 A
 SELECT is_empty($$SELECT customer_id FROM widgets.customer WHERE customer_key > 0 AND 'Unknown' IN (name, sex, referral_type, billing_zip, shipping_zip)$$, 'nothing clean is unknown');
 
 -- Operations = facts + error events, by day and channel (see also the dirty company).
-CREATE FUNCTION pg_temp.conservation() RETURNS SETOF text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.conservation(refusals int DEFAULT 0) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     DROP TABLE IF EXISTS sold;
     CREATE TEMP TABLE sold AS SELECT * FROM dblink('ops', $r$
         SELECT 'store', transaction_date, sum(quantity), sum(total_price) FROM in_store.store_sales GROUP BY 2
         UNION ALL SELECT 'web', order_execution_time::date, sum(order_line_item_quantity), sum(order_line_item_total_price)
         FROM ecommerce.order_line_item JOIN ecommerce.customer_order USING (order_id) GROUP BY 2$r$) o(channel text, date date, quantity bigint, total numeric);
+    -- Of a sale whose last record was rejected, that record counts, not the good one that the fact still has.
+    DROP TABLE IF EXISTS refused;
+    CREATE TEMP TABLE refused AS
+        SELECT 'store' AS channel, (r ->> 'store_sales_id')::int AS sale_id, (r ->> 'transaction_date')::date AS sale_date, (r ->> 'quantity')::int AS quantity, (r ->> 'total_price')::numeric AS total
+        FROM (SELECT convert_from(raw_record, 'UTF8')::jsonb AS r FROM wh.error_event WHERE feed = 'widgets_staging.store_sales') e
+        UNION ALL SELECT 'web', (r ->> 'order_line_item_id')::int, order_execution_time::date, (r ->> 'order_line_item_quantity')::int, (r ->> 'order_line_item_total_price')::numeric
+        FROM (SELECT convert_from(raw_record, 'UTF8')::jsonb AS r FROM wh.error_event WHERE feed = 'widgets_staging.order_line_item') e
+        JOIN widgets_staging.customer_order ON order_id = (r ->> 'order_id')::int;
+    RETURN NEXT is((SELECT count(*)::int FROM refused), refusals, refusals || ' sales are rejected');
     RETURN NEXT results_eq($q$SELECT channel, sale_date, sum(quantity), sum(total) FROM (
-            SELECT channel, sale_date, quantity, total FROM widgets.sales
-            UNION ALL SELECT 'store', (r ->> 'transaction_date')::date, (r ->> 'quantity')::int, (r ->> 'total_price')::numeric
-            FROM (SELECT convert_from(raw_record, 'UTF8')::jsonb AS r FROM wh.error_event WHERE feed = 'widgets_staging.store_sales') e) f
+            SELECT channel, sale_date, quantity, total FROM widgets.sales s WHERE NOT EXISTS (SELECT FROM refused r WHERE (r.channel, r.sale_id) = (s.channel, s.sale_id))
+            UNION ALL SELECT channel, sale_date, quantity, total FROM refused) f
         GROUP BY 1, 2 ORDER BY 1, 2$q$, 'SELECT * FROM sold ORDER BY channel, date', 'quantity and value are conserved, by day and channel');
 END $$;
 SELECT pg_temp.conservation();
@@ -216,6 +224,55 @@ SELECT results_eq('SELECT entity, col, fault, sum(n) FROM found GROUP BY 1, 2, 3
 SELECT is_empty($$SELECT entity, col, fault, n, (SELECT n FROM found f WHERE (f.entity, f.col, f.fault) = (i.entity, i.col, i.fault)) AS found FROM injected i
     EXCEPT SELECT entity, col, fault, n, n FROM found$$, 'none is missing');
 
+-- What becomes of each kind: a value of the star that is as it should be, a warning by a screen, or an error event by one.
+CREATE TEMP TABLE outcome AS SELECT * FROM (VALUES
+    ('customer', '{customer_email}', '{case,spaces}', 'fixed', NULL), ('customer', '{customer_name}', '{case,spaces}', 'fixed', NULL), ('customer', '{customer_sex}', '{case}', 'fixed', NULL),
+    ('loyalty_number', '{tier}', '{case}', 'fixed', NULL), ('product', '{product_category,product_name}', '{case,spaces}', 'fixed', NULL), ('product', '{product_introduced_date}', '{date_format}', 'fixed', NULL),
+    ('supplier', '{supplier_name}', '{case,spaces}', 'fixed', NULL), ('supplier', '{supplier_introduction_date}', '{date_format}', 'fixed', NULL), ('store', '{store_manager_name}', '{case,spaces}', 'fixed', NULL),
+    ('store_location', '{city,street_address,state}', '{case,spaces}', 'fixed', NULL),
+    ('customer', '{customer_name}', '{missing}', 'warn', 'has a name'), ('customer', '{customer_referral_type}', '{undefined_code}', 'warn', 'referral type is defined'),
+    ('customer', '{customer_sex}', '{missing,undefined_code}', 'warn', 'sex is defined'), ('customer', '{customer_updated_at}', '{late,out_of_order}', 'warn', 'updated after it was made'),
+    ('customer_address', '{customer_address}', '{bad_address}', 'warn', 'address parses'), ('supplier', '{supplier_address}', '{bad_address}', 'warn', 'address parses'),
+    ('product', '{product_category}', '{missing}', 'warn', 'has a category'), ('store_location', '{zip_code}', '{missing}', 'warn', 'zip is a ZIP code'),
+    ('store_sales', '{transaction_type}', '{undefined_code}', 'warn', 'transaction type is defined'), ('store_sales', '{transaction_type}', '{case}', 'warn', 'transaction type is in lower case'),
+    ('inventory', '{inventory_event_type}', '{case}', 'warn', 'event type is in lower case'),
+    ('customer_address', '{customer_address_type}', '{undefined_code}', 'reject', 'is billing or shipping'), ('inventory', '{inventory_event_type}', '{undefined_code}', 'reject', 'is shipment, supply or return')) o(entity, cols, faults, becomes, screen)
+UNION ALL SELECT e, '{updated_at}', '{late,out_of_order}', 'warn', 'updated after it was made' FROM unnest('{customer_address,inventory,loyalty_number,order,order_line_item,product,supplier}'::text[]) e;
+CREATE TEMP TABLE kind AS SELECT entity, col, fault, becomes, screen FROM outcome, unnest(cols::text[]) col, unnest(faults::text[]) fault;
+SELECT is_empty('SELECT entity, col, fault FROM injected EXCEPT SELECT entity, col, fault FROM kind', 'each kind of fault has a rule');
+-- Fixed: the oracle has the right values; here, that nothing in the star looks faulty.
+SELECT is_empty($$SELECT col, v FROM (
+        SELECT 'customer_name', name FROM widgets.customer UNION ALL SELECT 'customer_email', email FROM widgets.customer WHERE customer_key > 0
+        UNION ALL SELECT 'tier', loyalty_tier FROM widgets.customer WHERE customer_key > 0 AND loyalty_tier <> 'N/A'
+        UNION ALL SELECT 'product_name', name FROM widgets.product UNION ALL SELECT 'product_category', category FROM widgets.product UNION ALL SELECT 'supplier_name', supplier_name FROM widgets.product
+        UNION ALL SELECT 'product_introduced_date', introduced_date::text FROM widgets.product UNION ALL SELECT 'store_manager_name', manager_name FROM widgets.store
+        UNION ALL SELECT 'city', city FROM widgets.store UNION ALL SELECT 'street_address', street FROM widgets.store UNION ALL SELECT 'state', state FROM widgets.store WHERE store_key > 0 AND state <> 'N/A') s(col, v)
+    WHERE pg_temp.fault(col, v, '{}') IN ('case', 'spaces', 'date_format')$$, 'faults that have a right value have it in the star');
+SELECT is_empty($$SELECT sex FROM widgets.customer WHERE customer_key > 0 AND sex NOT IN ('Female', 'Male', 'Unknown')$$, 'sexes too');
+-- Warned of: exactly the records with a fault of the screen's kind, and in the log.
+CREATE FUNCTION pg_temp.flagged(OUT feed text, OUT screen text, OUT unnoticed bigint, OUT clean bigint, OUT faulty bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
+BEGIN
+    FOR feed, screen, unnoticed, clean, faulty IN SELECT replace(f.relation::text, 'widgets_staging.', ''), s.screen, 0, 0, 0 FROM wh.screen s JOIN wh.feed f USING (feed_id) WHERE s.action = 'warn'
+    LOOP
+        EXECUTE (SELECT format('SELECT count(*) FILTER (WHERE is_faulty AND holds), count(*) FILTER (WHERE NOT is_faulty AND NOT holds), count(*) FILTER (WHERE is_faulty)
+                FROM (SELECT coalesce(%s, true) AS holds, EXISTS (SELECT FROM kind k WHERE (k.entity, k.screen) = (%L, %L) AND pg_temp.fault(k.col, to_jsonb(h) ->> k.col, to_jsonb(h)) = k.fault) AS is_faulty FROM %s h) x',
+                s.condition, replace(feed, 'customer_order', 'order'), flagged.screen, coalesce(f.history, f.relation))
+            FROM wh.screen s JOIN wh.feed f USING (feed_id) WHERE s.screen = flagged.screen AND f.relation = ('widgets_staging.' || feed)::regclass) INTO unnoticed, clean, faulty;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+CREATE TEMP TABLE flagged AS SELECT * FROM pg_temp.flagged();
+SELECT is_empty('SELECT * FROM flagged WHERE unnoticed > 0 OR clean > 0', 'each screen warns of the faults of its kinds, and of nothing clean');
+SELECT is_empty($$SELECT DISTINCT i.entity, k.screen FROM injected i JOIN kind k USING (entity, col, fault) WHERE k.becomes = 'warn'
+    EXCEPT SELECT replace(feed, 'customer_order', 'order'), screen FROM flagged WHERE faulty > 0$$, 'each that had something to warn of did');
+SELECT is_empty($$SELECT * FROM (SELECT feed, sum(faulty) AS n FROM flagged GROUP BY 1) f
+    JOIN (SELECT replace(object, 'widgets_staging.', '') AS feed, sum(warnings) AS logged FROM wh.batch_step WHERE batch_id > $$ || :first_batch || $$ GROUP BY 1) s USING (feed)
+    WHERE logged < n OR (n = 0) <> (logged = 0)$$, 'the log counts them, those of records that came twice as well');
+-- Rejected: as many records as faults, by their screen.
+SELECT results_eq($$SELECT entity, screen, sum(n) FROM injected JOIN kind USING (entity, col, fault) WHERE becomes = 'reject' GROUP BY 1, 2 ORDER BY 1$$,
+    $$SELECT replace(feed, 'widgets_staging.', ''), substring(message FROM '"(.*)"'), count(DISTINCT CASE WHEN feed LIKE '%address' THEN (convert_from(raw_record, 'UTF8')::jsonb - 'outbox_id')::text ELSE convert_from(raw_record, 'UTF8') END)::numeric
+    FROM wh.error_event GROUP BY 1, 2 ORDER BY 1$$, 'each rejected record has one of the faults its screen is for');
+
 -- Records handed out twice are noticed; every record is staged or rejected.
 SELECT results_eq($$SELECT entity, sum(rows_read) - sum(rereads), sum(staged) FROM (
         SELECT CASE s.object WHEN 'widgets_staging.customer_order' THEN 'order' ELSE replace(s.object, 'widgets_staging.', '') END AS entity,
@@ -237,6 +294,25 @@ SELECT results_eq($$SELECT message FROM wh.error_event WHERE feed = 'widgets_sta
     $$VALUES ('record fails screen "has store, product and quantity"'), ('record fails screen "total is quantity times price"')$$, 'bad sales are error events');
 SELECT results_eq('SELECT sale_id, quantity FROM widgets.sales WHERE channel = ''store'' AND sale_id IN (7, 9, 1000000) ORDER BY 1',
     $$SELECT 7, (SELECT (record ->> 'quantity')::int FROM change WHERE entity = 'store_sales' AND key = 7 ORDER BY change_id DESC LIMIT 1) UNION ALL SELECT 9, 100$$, 'the last good record of a sale counts');
+
+-- A whole day of the stores is restated, and an order line makes no sense: row for row what the oracle has.
+SELECT dblink_exec('ops', $$UPDATE in_store.store_sales SET quantity = quantity + 1, total_price = (quantity + 1) * unit_price, updated_at = '2024-01-05 00:05'
+    WHERE transaction_date = '2024-01-03' AND store_sales_id NOT IN (7, 9, 1000000)$$);
+SELECT dblink_exec('ops', $$INSERT INTO ecommerce.order_line_item SELECT 1000000, order_id, order_line_item_product_id, 3, order_line_item_unit_price, 4 * order_line_item_unit_price, NULL, inserted_at, updated_at
+    FROM ecommerce.order_line_item WHERE order_line_item_id = 8$$);
+SELECT dblink_exec('ops', $$INSERT INTO ecommerce.outbox (topic, key, message) SELECT 'order_line_item', 1000000, to_jsonb(l) FROM ecommerce.order_line_item l WHERE order_line_item_id = 1000000$$);
+CALL wh.run();
+INSERT INTO change SELECT (SELECT max(change_id) FROM change) + row_number() OVER (), 5, 'store_sales', key, record
+FROM dblink('ops', $$SELECT store_sales_id, to_jsonb(s) FROM in_store.store_sales s WHERE updated_at >= '2024-01-05' AND store_sales_id NOT IN (7, 1000000)$$) s(key bigint, record jsonb);
+DROP VIEW pg_temp.actual_sales, pg_temp.actual_dimension;
+DROP TABLE logged, state, expected_dimension, expected_sales CASCADE;
+DROP FUNCTION pg_temp.at, pg_temp.words, pg_temp.tidy, pg_temp.dated, pg_temp.lines, pg_temp.version_at, pg_temp.compare;
+\ir ../lib/widgets_oracle.sql
+SELECT cmp_ok((SELECT count(*) FROM change WHERE day = 5), '>', 200::bigint, 'many sales are restated');
+SELECT pg_temp.compare('after a day of the stores is restated');
+SELECT pg_temp.conservation(3);
+CALL wh.run(full_refresh => true);
+SELECT pg_temp.compare('and after full_refresh');
 
 -- A product both of whose records are dated before it was made, sold before both; its supplier comes later.
 COPY (SELECT r.* FROM jsonb_populate_recordset(NULL::widgets_source.product, '[
