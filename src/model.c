@@ -19,6 +19,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/parser.h"
 #include "port.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
@@ -232,6 +233,106 @@ check_options(const char *model, const char *script, Jsonb *options)
 	}
 }
 
+/* What an error in a script says of where it was. */
+typedef struct ScriptContext
+{
+	const char *model;
+	const char *role;
+} ScriptContext;
+
+static void
+script_error_callback(void *arg)
+{
+	ScriptContext *context = arg;
+
+	errcontext("script of model \"%s\", role \"%s\"", context->model, context->role);
+}
+
+/* Return the text of a statement, without the comments before it. */
+static char *
+statement_text(const char *script, const RawStmt *statement)
+{
+	const char *start = script + statement->stmt_location;
+	const char *end = statement->stmt_len > 0 ? start + statement->stmt_len : start + strlen(start);
+
+	for (;;)
+	{
+		start += strspn(start, " \t\r\n");
+		if (strncmp(start, "--", 2) != 0)
+			break;
+		start += strcspn(start, "\n");
+	}
+	return pnstrdup(start, end - start);
+}
+
+/* Of a statement in an error's context, leave the first line: some are pages long. */
+static void
+shorten_context(ErrorData *error, const char *statement)
+{
+	char	   *place = error->context ? strstr(error->context, statement) : NULL;
+	int			line = strcspn(statement, "\n");
+
+	if (place != NULL && statement[line] != '\0')
+		error->context = psprintf("%.*s%.*s ...%s", (int) (place - error->context), error->context, line, statement,
+								  place + strlen(statement));
+}
+
+/* Run a statement of a script; an error shows the first line of it. */
+static int
+run_statement(const char *statement)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile int result = 0;
+
+	PG_TRY();
+	{
+		result = SPI_execute(statement, false, 0);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		shorten_context(error, statement);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Run a script, statement by statement: each is analysed after those before it
+ * have run, and an error shows the one that failed.
+ */
+static void
+run_script(const char *model, const char *role, const char *script)
+{
+	ScriptContext context = {model, role};
+	ErrorContextCallback callback;
+	ListCell   *cell;
+
+	callback.callback = script_error_callback;
+	callback.arg = &context;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	SPI_connect();
+	foreach(cell, raw_parser(script, RAW_PARSE_DEFAULT))
+	{
+		int			result = run_statement(statement_text(script, lfirst_node(RawStmt, cell)));
+
+		if (result < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("could not run the script of model \"%s\": %s", model,
+							SPI_result_code_string(result)),
+					 errhint("A script must not begin or end a transaction.")));
+	}
+	SPI_finish();
+	error_context_stack = callback.previous;
+}
+
 PG_FUNCTION_INFO_V1(wh_create_model);
 
 /* wh.create_model(model, role, options) returns void */
@@ -243,7 +344,6 @@ wh_create_model(PG_FUNCTION_ARGS)
 			   *script;
 	Jsonb	   *options;
 	int			nest;
-	int			result;
 
 	for (int i = 0; i < 3; i++)
 		if (PG_ARGISNULL(i))
@@ -260,16 +360,7 @@ wh_create_model(PG_FUNCTION_ARGS)
 	(void) set_config_option(WH_SETTING_PREFIX ".model_options",
 							 JsonbToCString(NULL, &options->root, VARSIZE(options)),
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-	/* a one-shot plan: each statement is analysed after those before it have run */
-	result = SPI_execute(script, false, 0);
-	if (result < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("could not run the script of model \"%s\": %s", model,
-						SPI_result_code_string(result)),
-				 errhint("A script must not begin or end a transaction.")));
-	SPI_finish();
+	run_script(model, role, script);
 	AtEOXact_GUC(true, nest);
 	PG_RETURN_VOID();
 }

@@ -38,6 +38,7 @@ WHERE o.value <> 'null';
 DO $$
 DECLARE
     unknown text;
+    options CONSTANT jsonb := (SELECT jsonb_object_agg(name, value) FROM operations.option);
 BEGIN
     SELECT string_agg(name, ', ') INTO unknown FROM operations.option
     WHERE name NOT IN ('bootstrap_servers', 'topic_prefix', 'directory', 'start_date', 'seed', 'dirt', 'change_log');
@@ -46,6 +47,18 @@ BEGIN
             ERRCODE = 'invalid_parameter_value',
             HINT = 'The options are bootstrap_servers, topic_prefix, directory, start_date, seed, dirt, change_log.';
     END IF;
+    IF options ->> 'directory' NOT LIKE '/%' THEN
+        RAISE EXCEPTION 'option "directory" must be an absolute path, not "%"', options ->> 'directory'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example "/srv/inventory", which the server can write.';
+    END IF;
+    IF jsonb_typeof(options -> 'dirt') <> 'number' OR NOT ((options ->> 'dirt')::float8 BETWEEN 0 AND 0.2) THEN
+        RAISE EXCEPTION 'option "dirt" must be a share between 0 and 0.2' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(options -> 'change_log') <> 'boolean' THEN
+        RAISE EXCEPTION 'option "change_log" must be true or false' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Errors of these casts say what is wrong.
+    PERFORM (options ->> 'seed')::bigint, (options ->> 'start_date')::date;
 END
 $$;
 
@@ -245,7 +258,7 @@ BEGIN
         GET DIAGNOSTICS twice = ROW_COUNT;
         sent_to := 'ecommerce.outbox';
     ELSIF operations.option('directory') IS NOT NULL THEN
-        sent_to := format('%s/%s_%s.csv', operations.option('directory'), e.entity, date);
+        sent_to := format('%s/%s_%s.csv', operations.option('directory'), e.entity, to_char(date, 'YYYY-MM-DD'));
         twice := wh.write_csv(sent_to, records);
     ELSE
         sent_to := 'nowhere: no directory';
@@ -284,6 +297,16 @@ BEGIN
     IF today.date <= previous.date THEN
         RAISE EXCEPTION 'day % cannot be %: the day before it was %', today.day, today.date, previous.date
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Days follow each other; leave out start_date.';
+    END IF;
+    IF NOT (today.date BETWEEN '0001-01-01' AND '9999-12-31') THEN
+        RAISE EXCEPTION 'day % cannot be %: it must be a date of the years 1 to 9999', today.day, today.date
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF scale IS NULL OR NOT (scale >= 0 AND scale <= 1e6) THEN
+        RAISE EXCEPTION 'scale must be between 0 and 1000000' USING ERRCODE = 'invalid_parameter_value', HINT = '1 is the standard company.';
+    END IF;
+    IF growth IS NULL OR NOT (growth > -1 AND growth <= 1000) THEN
+        RAISE EXCEPTION 'growth must be above -1 and at most 1000' USING ERRCODE = 'invalid_parameter_value', HINT = '0.1 is a tenth more trade a year.';
     END IF;
     IF NOT (share BETWEEN 0 AND 0.2) THEN
         RAISE EXCEPTION 'dirt must be a share between 0 and 0.2' USING ERRCODE = 'invalid_parameter_value';

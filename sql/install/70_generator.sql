@@ -97,6 +97,9 @@ BEGIN
             ERRCODE = 'object_not_in_prerequisite_state',
             HINT = 'Make them with wh.create_model(''widgets'', role => ''operations'').';
     END IF;
+    IF days IS NULL OR days < 0 OR pace IS NULL OR pace < '0' THEN
+        RAISE EXCEPTION 'days and pace must not be null or negative' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     FOR day IN 1 .. days LOOP
         PERFORM operations.simulate_day(CASE day WHEN 1 THEN start_date END, seed, scale, growth, dirt, workers);
         COMMIT;

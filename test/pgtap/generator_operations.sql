@@ -69,6 +69,11 @@ SELECT ok((SELECT count(DISTINCT k) >= 7 FROM wh.generator_batch, jsonb_each(dir
 SELECT ok((SELECT bool_and(c.customer_sex IS DISTINCT FROM 'x') FROM ecommerce.customer c WHERE customer_id <= 265), 'what was clean stays');
 SELECT throws_ok($$SELECT operations.simulate_day('2024-01-07', NULL, 1, 0, NULL, 1)$$, '22023', NULL, 'days do not come twice');
 SELECT throws_ok($$SELECT operations.simulate_day(NULL, NULL, 1, 0, 0.9, 1)$$, '22023', NULL, 'too much dirt');
+SELECT throws_ok(format('CALL wh.simulate(%s)', arguments), '22023', NULL, 'refused: ' || arguments)
+FROM unnest(string_to_array($$NULL|-1|1, pace => NULL|1, pace => '-1 s'|1, scale => NULL|1, scale => -1|1, scale => 'NaN'|1, scale => 'infinity'|1, growth => NULL|1, growth => -1|1, growth => 'NaN'|1, dirt => -1|1, dirt => 'NaN'|1, workers => 0|1, 'infinity'|1, '12000-01-01'$$, '|')) arguments;
+SELECT is((SELECT max(day) FROM operations.day), 7, 'and no day is begun');
+CALL wh.simulate(0);
+SELECT is((SELECT max(day) FROM operations.day), 7, 'no days are none');
 CALL wh.simulate(1, current_date);
 SELECT is((SELECT date FROM operations.day WHERE day = 8), current_date, 'today is a day too');
 
@@ -84,11 +89,24 @@ SELECT is_empty('(SELECT day, entity, key, record FROM operations.change EXCEPT 
 -- A small company may have days without a new store, and needs no log of changes.
 SET client_min_messages = error;
 DROP SCHEMA operations, ecommerce, inventory, in_store CASCADE;
-SELECT set_config('widgets_wh.model_options', json_build_object('seed', 5, 'change_log', false)::text, false);
+SELECT set_config('widgets_wh.model_options', json_build_object('directory', :'tmp' || '/dated', 'seed', 5, 'change_log', false)::text, false);
+\set dated :tmp '/dated'
+\setenv DATED :dated
+\! mkdir -p "$DATED" && chmod 777 "$DATED"
 \ir ../../models/widgets/operations.sql
 SET client_min_messages = warning;
-CALL wh.simulate(6, scale => 0.02);
+SET datestyle = 'German, DMY';
+SET timezone = 'Asia/Tokyo';
+CALL wh.simulate(4, scale => 0.02);
+RESET datestyle;
+RESET timezone;
+SELECT clock_timestamp() AS started_at \gset
+CALL wh.simulate(2, scale => 0.02, pace => '0.3 s');
+SELECT ok(clock_timestamp() - :'started_at' >= interval '0.3 s', 'days keep a pace');
+SELECT ok((SELECT max(simulated_at) - min(simulated_at) >= interval '0.3 s' FROM operations.day WHERE day > 4), 'of pauses between them');
 SELECT is((SELECT count(*)::int FROM operations.day), 6, 'a small scale');
 SELECT ok((SELECT count(*) > 80 FROM ecommerce.order_line_item), 'has orders');
 SELECT is_empty('SELECT * FROM operations.change', 'and by option no log');
+SELECT is_empty($$SELECT f FROM pg_ls_dir('$$ || :'tmp' || $$/dated') f WHERE f !~ '^[a-z]+_2024-01-0[1-6]\.csv$'$$, 'names of files do not depend on the session');
+SELECT cmp_ok((SELECT count(*)::int FROM pg_ls_dir(:'tmp' || '/dated')), '>', 6, 'there are some');
 SELECT * FROM finish();

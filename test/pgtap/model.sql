@@ -32,7 +32,20 @@ SELECT is((pg_temp.error_of('SELECT wh.create_model(''online_retail'')')).messag
     'model "online_retail" needs the option "directory"', 'an option that must be given');
 SELECT is((pg_temp.error_of('SELECT wh.create_model(''online_retail'', options => ''{"directory": "/", "fiscal_year_start": 14}'')')).message,
     'invalid fiscal_year_start 14', 'errors of the script''s statements come through');
-SELECT is_empty($$SELECT 1 FROM pg_namespace WHERE nspname LIKE 'online%' UNION ALL SELECT 1 FROM wh.feed$$,
+CREATE FUNCTION pg_temp.context_of(statement text, OUT context text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+END $$;
+SELECT matches(c, E'^PL/pgSQL function inline_code_block [^\n]*\nSQL statement "DO \\$\\$ \\.\\.\\."\nscript of model "widgets", role "warehouse"\n', 'an error shows where in the script it is')
+FROM pg_temp.context_of('SELECT wh.create_model(''widgets'')') c;
+SELECT cmp_ok(length(c), '<', 400, 'and not all of the script') FROM pg_temp.context_of('SELECT wh.create_model(''widgets'')') c;
+SELECT results_eq(format('SELECT state, message FROM pg_temp.error_of(%L)', format('SELECT wh.create_model(''widgets'', ''operations'', %L)', options)), format('VALUES (%L, %L)', state, message), options)
+FROM (VALUES ('{"directory": "relative"}', '22023', 'option "directory" must be an absolute path, not "relative"'), ('{"dirt": 7}', '22023', 'option "dirt" must be a share between 0 and 0.2'),
+    ('{"dirt": "much"}', '22023', 'option "dirt" must be a share between 0 and 0.2'), ('{"change_log": "perhaps"}', '22023', 'option "change_log" must be true or false'),
+    ('{"seed": "x"}', '22P02', 'invalid input syntax for type bigint: "x"'), ('{"start_date": "soon"}', '22007', 'invalid input syntax for type date: "soon"')) o(options, state, message);
+SELECT is_empty($$SELECT 1 FROM pg_namespace WHERE nspname IN ('operations', 'ecommerce') UNION ALL SELECT 1 FROM pg_namespace WHERE nspname LIKE 'online%' UNION ALL SELECT 1 FROM wh.feed$$,
     'a script that fails leaves nothing');
 SELECT is(current_setting('widgets_wh.model_options'), '{}', 'options are gone afterwards');
 
