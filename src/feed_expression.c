@@ -40,6 +40,7 @@ parse_one(const char *text, const char *what)
 {
 	List	   *raw = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
 	SelectStmt *stmt;
+	Node	   *value;
 
 	stmt = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
 	if (!IsA(stmt, SelectStmt) || list_length(stmt->targetList) != 1 || stmt->fromClause ||
@@ -49,7 +50,13 @@ parse_one(const char *text, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s is not a single expression: %s", what, text)));
-	return linitial_node(ResTarget, stmt->targetList)->val;
+	value = linitial_node(ResTarget, stmt->targetList)->val;
+	/* Analysing takes a lone star for a name. */
+	if (IsA(value, ColumnRef) && IsA(linitial(((ColumnRef *) value)->fields), A_Star))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("%s is not a single expression: %s", what, text)));
+	return value;
 }
 
 /*

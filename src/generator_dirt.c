@@ -114,8 +114,10 @@ wh_generator_prepare_dirt(WhGenerator *generator, WhColumn *column, const WhSpec
 void
 wh_generator_prepare_row_dirt(WhGenerator *generator, Jsonb *dirt)
 {
-	WhSpec		spec;
-	static const char *const options[] = {"duplicate", NULL};
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	double		share = 0;
 
 	if (dirt == NULL)
 		return;
@@ -124,10 +126,27 @@ wh_generator_prepare_row_dirt(WhGenerator *generator, Jsonb *dirt)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("dirt must be a JSON object"),
 				 errhint("For example {\"duplicate\": 0.001}; other faults are declared at their columns.")));
-	spec.column = generator->name;
-	spec.object = &dirt->root;
-	wh_spec_check_options(&spec, "dirt", options);
-	generator->duplicate_share = wh_random_share(wh_spec_share(&spec, "duplicate"));
+	it = JsonbIteratorInit(&dirt->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		if (value.val.string.len != strlen("duplicate") || strncmp(value.val.string.val, "duplicate", value.val.string.len) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("fault \"%.*s\" is none of whole rows", value.val.string.len, value.val.string.val),
+					 errhint("That is \"duplicate\"; other faults are declared at their columns, by option \"dirt\".")));
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (value.type != jbvNumeric)
+			share = -1;
+		else
+			share = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value.val.numeric)));
+		if (!(share >= 0 && share <= 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("fault \"duplicate\" must be a share between 0 and 1")));
+	}
+	generator->duplicate_share = wh_random_share(share);
 }
 
 /* Faults; each returns whether it changed the value ---------------------------- */

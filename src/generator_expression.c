@@ -36,6 +36,11 @@ resolve_column(ParseState *pstate, ColumnRef *reference)
 	WhColumn   *column;
 	Var		   *var;
 
+	/* PostgreSQL's own resolving takes a lone star for a name. */
+	if (IsA(llast(reference->fields), A_Star))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("a generator's expression cannot have *")));
 	if (list_length(reference->fields) != 1 || !IsA(field, String))
 		return NULL;
 	column = wh_generator_column(generator, strVal(field));

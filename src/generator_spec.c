@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
@@ -96,7 +98,7 @@ wrong_type(const WhSpec *spec, const char *name, const char *expected)
 static double
 numeric_to_double(Numeric number)
 {
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(number)));
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(number)));
 }
 
 bool
@@ -122,12 +124,16 @@ double
 wh_spec_number(const WhSpec *spec, const char *name, double fallback)
 {
 	JsonbValue *value = get_option(spec, name);
+	double		number;
 
 	if (value == NULL)
 		return fallback;
 	if (value->type != jbvNumeric)
 		wrong_type(spec, name, "a number");
-	return numeric_to_double(value->val.numeric);
+	number = numeric_to_double(value->val.numeric);
+	if (isinf(number))
+		wrong_type(spec, name, "a number below 1e308");
+	return number;
 }
 
 int64

@@ -27,6 +27,8 @@ SELECT throws_ok($$SELECT wh.create_feed(repeat('x', 58), 'src.t', 'upsert', '{i
 SELECT throws_ok($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', sequence_by => 'now()')$$, '42P17', NULL, 'sequence_by reads the clock');
 SELECT throws_ok($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', sequence_by => 'id')$$, '42804', 'sequence_by has type integer', 'sequence_by is no time');
 SELECT throws_ok($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', sequence_by => 'ts FROM src.ours')$$, '42601', NULL, 'sequence_by is one expression');
+SELECT throws_ok(format($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', %s)$$, option), '42601', NULL, 'a star is no expression: ' || option)
+FROM unnest(ARRAY[$$sequence_by => '*'$$, $$sequence_by => 'ts', deleted_when => '*'$$, $$sequence_by => 'ts', redact => '{"id": "*"}'$$]) option;
 SELECT throws_ok($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', deleted_when => 'random() < 0.5')$$, '42P17', NULL, 'deleted_when is volatile');
 SELECT throws_ok($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', redact => '{"id": null}')$$, '22023', NULL, 'a key cannot be nulled');
 SELECT throws_ok($$SELECT wh.create_feed('x', 'src.t', 'upsert', '{id}', redact => '{"nope": null}')$$, '42703', NULL, 'redacted column missing');

@@ -21,6 +21,7 @@ FROM (VALUES
   ('{"kind": "expression"}', '22023'), ('{"kind": "expression", "expression": "1 +"}', '42601'),
   ('{"kind": "expression", "expression": "1, 2"}', '42601'), ('{"kind": "expression", "expression": "1 FROM shop.child"}', '42601'),
   ('{"kind": "expression", "expression": "(SELECT 1)"}', '0A000'), ('{"kind": "expression", "expression": "absent + 1"}', '42703'),
+  ('{"kind": "expression", "expression": "*"}', '42601'), ('{"kind": "expression", "expression": "parent.*"}', '42601'), ('{"kind": "expression", "expression": "coalesce(*)"}', '42601'),
   ('{"kind": "expression", "expression": "random()::int"}', '22023'), ('{"kind": "expression", "expression": "extract(year FROM now())::int"}', '22023'),
   ('{"kind": "expression", "expression": "extract(year FROM current_date)::int"}', '22023'),
   ('{"kind": "expression", "expression": "''2024-01-01''::date"}', '42804'), ('{"kind": "expression", "expression": "id + 1"}', '22023'),
@@ -35,6 +36,11 @@ SELECT throws_ok($$SELECT wh.create_generator('shop.parent', '{"id": {"kind": "s
 SELECT throws_ok($$SELECT wh.create_generator('shop.parent', '{"id": {"kind": "sequence"}}', '{no}')$$, '42703', NULL, 'a mutable column that is not there');
 SELECT throws_ok($$SELECT wh.create_generator('shop.parent', '{"id": {"kind": "sequence"}}', updated_at => 'code')$$, '42804', NULL, 'an update time of type text');
 SELECT throws_ok($$SELECT wh.create_generator('shop.parent', '{"id": {"kind": "sequence"}}', dirt => '{"duplicate": 0.1}')$$, '22023', 'relation "parent" cannot have duplicate rows', 'duplicates under a primary key');
+SELECT throws_ok($$SELECT wh.create_generator('shop.parent', '{"id": {"kind": "sequence"}}', dirt => '{"rust": 0.1}')$$, '22023', 'fault "rust" is none of whole rows', 'a fault that rows do not have');
+SELECT throws_ok(format($$SELECT wh.create_generator('shop.parent', '{"id": {"kind": "sequence"}}', dirt => '{"duplicate": %s}')$$, v), '22023', 'fault "duplicate" must be a share between 0 and 1', 'a share of ' || left(v, 9))
+FROM unnest(ARRAY['7', '-0.1', '"x"', 'null', '1' || repeat('0', 400)]) v;
+SELECT throws_ok($$SELECT wh.create_generator('shop.parent', format('{"id": {"kind": "integer", "min": 1%s}}', repeat('0', 400))::jsonb)$$, '22023', NULL, 'a number beyond all');
+SELECT throws_ok($$SELECT wh.create_generator('shop.parent', format('{"id": {"kind": "integer", "distribution": "normal", "mean": 1%s}}', repeat('0', 400))::jsonb)$$, '22023', NULL, 'a mean beyond all');
 SELECT throws_ok($$SELECT wh.create_generator('pg_stat_activity', '{}')$$, '42809', NULL, 'a view');
 SELECT throws_ok($$SELECT wh.create_generator('shop.parent', NULL)$$, '22004', NULL, 'null');
 SELECT throws_ok($$SELECT wh.generate('shop.parent', 1)$$, '42704', 'relation "parent" has no generator', 'no generator');
