@@ -29,6 +29,7 @@
 #include "generator_catalog.h"
 
 PG_FUNCTION_INFO_V1(wh_create_generator);
+PG_FUNCTION_INFO_V1(wh_drop_generator);
 
 /* Advisory lock of those who take a new batch number; see WH_FEED_LOCK_CLASS for the feeds' ones. */
 #define BATCH_LOCK_CLASS 0x77680004
@@ -273,5 +274,35 @@ wh_create_generator(PG_FUNCTION_ARGS)
 					   generator->key && !generator->key->is_hidden ? generator->key->name : NULL);
 	MemoryContextDelete(generator->context);
 	table_close(relation, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* wh.drop_generator(relation); of a table that is gone, anyone may. */
+Datum
+wh_drop_generator(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	char	   *name = get_rel_name(relid);
+	Oid			types[1] = {REGCLASSOID};
+	Datum		values[1] = {ObjectIdGetDatum(relid)};
+	WhIdentity	identity;
+	uint64		deleted;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("relation must not be null")));
+	if (name && !wh_class_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	wh_generator_become_owner(&identity);
+	connect_spi();
+	execute("DELETE FROM wh.generator WHERE relation = $1", 1, types, values, NULL, false, SPI_OK_DELETE);
+	deleted = SPI_processed;
+	SPI_finish();
+	wh_generator_come_back(&identity);
+	if (deleted == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("relation \"%s\" has no generator", name ? name : psprintf("%u", relid))));
 	PG_RETURN_VOID();
 }

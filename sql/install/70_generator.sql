@@ -48,16 +48,9 @@ COMMENT ON FUNCTION wh.create_generator(regclass, jsonb, text[], text, jsonb)
 
 CREATE FUNCTION wh.drop_generator(relation regclass)
 RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, wh, pg_temp
-AS $$
-BEGIN
-    DELETE FROM wh.generator g WHERE g.relation = drop_generator.relation;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'relation % has no generator', relation USING ERRCODE = 'undefined_object';
-    END IF;
-END
-$$;
+AS 'MODULE_PATHNAME', 'wh_drop_generator';
 COMMENT ON FUNCTION wh.drop_generator(regclass) IS 'forgets how the rows of a table are generated; the rows stay';
 
 CREATE FUNCTION wh.generate(relation regclass, inserts bigint, updates bigint DEFAULT 0,
