@@ -18,6 +18,8 @@ BEGIN
     IF gone IS NULL THEN
         RETURN;
     END IF;
+    DELETE FROM wh.generator_batch WHERE relation::oid = ANY (gone);
+    DELETE FROM wh.generator WHERE relation::oid = ANY (gone);
 
     FOR o IN SELECT fact_id, relation::oid, definition::oid FROM wh.fact
              WHERE relation::oid = ANY (gone) OR definition::oid = ANY (gone)

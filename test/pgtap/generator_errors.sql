@@ -155,6 +155,14 @@ SELECT lives_ok($$SELECT wh.generate('shop.keyless', 1, batch_id => 5)$$, 'anoth
 DELETE FROM wh.generator_batch WHERE batch_id = 2147483647;
 SELECT throws_ok($$SELECT wh.create_generator('pg_description', '{"objsubid": {"kind": "sequence"}}')$$, '42501', '"pg_description" is a system catalog', 'a system catalog');
 
+-- A table that goes takes its generator along: its OID may come again.
+CREATE TABLE shop.brief (id int);
+SELECT wh.create_generator('shop.brief', '{"id": {"kind": "sequence"}}');
+SELECT wh.generate('shop.brief', 1);
+SELECT 'shop.brief'::regclass::oid AS brief \gset
+DROP TABLE shop.brief;
+SELECT is((SELECT count(*)::int FROM (SELECT relation FROM wh.generator UNION ALL SELECT relation FROM wh.generator_batch) r WHERE relation::oid = :brief), 0, 'a dropped table has no generator');
+
 -- Rights: those of the table.
 CREATE ROLE generator_tester;
 GRANT USAGE ON SCHEMA shop, wh TO generator_tester;
