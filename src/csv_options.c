@@ -267,15 +267,16 @@ unknown_option(const char *name, Oid catalog)
 	const char *closest = NULL;
 	int			closest_distance = CLOSEST_OPTION + 1;
 	int			len = strlen(name);
-	bool		any = false;
+	StringInfoData names;
 
+	initStringInfo(&names);
 	for (option = valid_options; option->name; option++)
 	{
 		int			distance;
 
 		if (option->catalog != catalog)
 			continue;
-		any = true;
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "", option->name);
 		if (len > NAMEDATALEN)
 			continue;
 		distance = varstr_levenshtein_less_equal(name, len, option->name,
@@ -290,7 +291,8 @@ unknown_option(const char *name, Oid catalog)
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
-			 any ? closest ? errhint("Perhaps you meant the option \"%s\".", closest) : 0 :
+			 closest ? errhint("Perhaps you meant the option \"%s\".", closest) :
+			 names.len ? errhint("Valid options here are: %s.", names.data) :
 			 errhint("There are no valid options in this context.")));
 }
 

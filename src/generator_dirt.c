@@ -131,7 +131,8 @@ wh_generator_prepare_row_dirt(WhGenerator *generator, Jsonb *dirt)
 	{
 		if (token != WJB_KEY)
 			continue;
-		if (value.val.string.len != strlen("duplicate") || strncmp(value.val.string.val, "duplicate", value.val.string.len) != 0)
+		if (value.val.string.len != strlen("duplicate") ||
+			strncmp(value.val.string.val, "duplicate", value.val.string.len) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("fault \"%.*s\" is none of whole rows", value.val.string.len, value.val.string.val),
