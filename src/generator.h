@@ -234,7 +234,7 @@ extern WhGroup *wh_generator_group(WhGenerator *generator, WhGroupKind kind, con
 /* generator_row.c */
 extern void wh_generator_fill_row(WhGenerator *generator, int64 row);
 extern void wh_generator_fill_column(WhGenerator *generator, WhColumn *column);
-extern void wh_generator_check_domains(WhGenerator *generator);
+extern void wh_generator_check_domain(WhGenerator *generator, WhColumn *column);
 extern void wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleTableSlot *slot);
 
 /* generator_value.c */

@@ -61,17 +61,12 @@ wh_generator_fill_row(WhGenerator *generator, int64 row)
 	MemoryContextSwitchTo(old_context);
 }
 
-/* Raise an error when a NULL breaks the domain of its column; input functions check values only. */
+/* Raise an error when a NULL breaks the domain of its column; values have been checked as they were made. */
 void
-wh_generator_check_domains(WhGenerator *generator)
+wh_generator_check_domain(WhGenerator *generator, WhColumn *column)
 {
-	for (int i = 0; i < generator->natts; i++)
-	{
-		WhColumn   *column = &generator->columns[i];
-
-		if (column->has_domain_checks && generator->isnull[i])
-			domain_check((Datum) 0, true, column->type, &column->domain_state, generator->context);
-	}
+	if (column->has_domain_checks && generator->isnull[column->index])
+		domain_check((Datum) 0, true, column->type, &column->domain_state, generator->context);
 }
 
 /* Raise an error when the current row breaks a constraint; slot is of the table's type. */
@@ -81,8 +76,8 @@ wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleT
 	TupleConstr *constr = generator->tupdesc->constr;
 	bool		is_partition = generator->relation->rd_rel->relispartition;
 
-	if (generator->has_domain_checks)
-		wh_generator_check_domains(generator);
+	for (int i = 0; generator->has_domain_checks && i < generator->natts; i++)
+		wh_generator_check_domain(generator, &generator->columns[i]);
 	if (constr == NULL && !is_partition)
 		return;
 	if (constr && constr->num_check == 0 && !is_partition)

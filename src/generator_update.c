@@ -167,7 +167,8 @@ change_row(WhGenerator *generator, Change *change, HeapTuple tuple, TupleDesc tu
 		advance_time(generator, old_time, isnull, stream);
 	}
 	MemoryContextSwitchTo(old_context);
-	wh_generator_check_domains(generator);
+	for (int i = 0; i < change->ncolumns; i++)
+		wh_generator_check_domain(generator, change->columns[i]);
 
 	values[0] = key;
 	nulls[0] = ' ';
