@@ -239,6 +239,7 @@ extern void wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result
 
 /* generator_value.c */
 extern void wh_value_prepare(WhColumn *column);
+extern void wh_value_error_callback(void *arg);
 extern void wh_value_integer(WhGenerator *generator, WhColumn *column, int64 value);
 extern void wh_value_scaled(WhGenerator *generator, WhColumn *column, int64 units, int scale);
 extern void wh_value_boolean(WhGenerator *generator, WhColumn *column, bool value);

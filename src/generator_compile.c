@@ -245,6 +245,7 @@ static void
 prepare_column(WhGenerator *generator, WhColumn *column, const WhSpec *spec)
 {
 	char	   *kind = wh_spec_text(spec, "kind", NULL);
+	ErrorContextCallback callback = {error_context_stack, wh_value_error_callback, column};
 	Form_pg_attribute attribute = column->is_hidden ? NULL : TupleDescAttr(generator->tupdesc, column->index);
 
 	column->is_declared = true;
@@ -261,7 +262,9 @@ prepare_column(WhGenerator *generator, WhColumn *column, const WhSpec *spec)
 	{
 		if (strcmp(kinds[i].name, kind) != 0)
 			continue;
+		error_context_stack = &callback;
 		kinds[i].prepare(generator, column, spec);
+		error_context_stack = callback.previous;
 		column->null_share = wh_random_share(wh_spec_share(spec, "null_share"));
 		if (column->null_share && column->not_null)
 			wh_spec_error(spec, "a share of NULLs in a column that is NOT NULL");

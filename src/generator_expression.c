@@ -112,6 +112,7 @@ fill_expression(WhGenerator *generator, WhColumn *column, WhRandom *random)
 {
 	ExpressionState *state = column->state;
 	ExprContext *econtext = generator->econtext;
+	ErrorContextCallback callback = {error_context_stack, wh_value_error_callback, column};
 	Datum		value;
 	bool		isnull;
 
@@ -119,7 +120,9 @@ fill_expression(WhGenerator *generator, WhColumn *column, WhRandom *random)
 		wh_arithmetic_run(state->arithmetic, generator->values, generator->isnull, column->buffer,
 						  &generator->values[column->index], &generator->isnull[column->index]))
 		return;
+	error_context_stack = &callback;
 	value = ExecEvalExprSwitchContext(state->executor, econtext, &isnull);
+	error_context_stack = callback.previous;
 	if (!isnull && !column->typbyval)
 		value = datumCopy(value, false, column->typlen);
 	generator->values[column->index] = value;

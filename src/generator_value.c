@@ -109,11 +109,22 @@ out_of_range(WhGenerator *generator, WhColumn *column)
 			 errhint("Narrow the range in the column's generator, or widen the type.")));
 }
 
+/* Say in an error that another part of PostgreSQL raises which column (arg) it is about. */
+void
+wh_value_error_callback(void *arg)
+{
+	errcontext("generator of column \"%s\"", ((WhColumn *) arg)->name);
+}
+
 /* Store a text through the type's input function. */
 static void
 set_by_input(WhGenerator *generator, WhColumn *column, char *text)
 {
+	ErrorContextCallback callback = {error_context_stack, wh_value_error_callback, column};
+
+	error_context_stack = &callback;
 	set(generator, column, InputFunctionCall(&column->input, text, column->typioparam, column->typmod));
+	error_context_stack = callback.previous;
 }
 
 /* Store an integer. */

@@ -62,6 +62,20 @@ SELECT lives_ok($$SELECT wh.generate('shop.child', 0)$$, 'no rows need nothing')
 SELECT wh.generate('shop.parent', 10, time_from => '2024-01-01', time_to => '2024-01-02');
 SELECT lives_ok($$SELECT wh.generate('shop.child', 100)$$, 'foreign keys hold');
 
+-- What a type's input, or an expression, refuses names the column.
+CREATE FUNCTION shop.context_of(statement text, OUT context text) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE statement;
+EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+END $$;
+CREATE TABLE shop.typed (id int, address inet, share int);
+SELECT matches(shop.context_of($$SELECT wh.create_generator('shop.typed', '{"address": {"kind": "choice", "values": ["10.0.0.1", "home"]}}')$$), '^generator of column "address"\n', 'a value of a choice');
+SELECT matches(shop.context_of($$SELECT wh.create_generator('shop.typed', '{"share": {"kind": "expression", "expression": "absent + 1"}}')$$), '^generator of column "share"\n', 'an expression that cannot be');
+SELECT wh.create_generator('shop.typed', '{"id": {"kind": "sequence"}, "address": {"kind": "name"}}');
+SELECT matches(shop.context_of(format($$SELECT wh.generate('shop.typed', %s, workers => 2)$$, n)), '^generator of column "address"\n', 'a value of a row, ' || n) FROM unnest('{10,3000,30000}'::int[]) n;
+SELECT wh.create_generator('shop.typed', '{"id": {"kind": "sequence"}, "share": {"kind": "expression", "expression": "100 / (id - 5)"}}');
+SELECT matches(shop.context_of($$SELECT wh.generate('shop.typed', 10)$$), '^generator of column "share"\n', 'an expression');
+
 -- Constraints are honoured, by every way of writing.
 SELECT wh.create_generator('shop.child', '{"id": {"kind": "sequence"}, "parent_id": {"kind": "integer", "min": 1, "max": 50}}');
 SELECT throws_ok($$SELECT wh.generate('shop.child', 100)$$, '23503', NULL, 'a foreign key, few rows');
