@@ -116,6 +116,13 @@ wh_kafka_consumer_close(WhKafkaConsumer *consumer)
 	wh_kafka_handle_close(consumer->handle);
 }
 
+/* Wait this long at most for the answer to a question. */
+void
+wh_kafka_consumer_set_patience(WhKafkaConsumer *consumer, int patience_ms)
+{
+	consumer->handle->patience_ms = Min(consumer->handle->timeout_ms, patience_ms);
+}
+
 /* Say, without waiting, whether the brokers have answered, or will not. */
 bool
 wh_kafka_consumer_connected(WhKafkaConsumer *consumer)

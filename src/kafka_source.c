@@ -84,6 +84,16 @@ wh_kafka_source_close(WhKafkaSource *source)
 }
 
 /*
+ * Wait this long at most for the answer to a question.  Where no broker has
+ * taken the connection yet, ask when wh_kafka_source_connected only.
+ */
+void
+wh_kafka_source_set_patience(WhKafkaSource *source, int patience_ms)
+{
+	wh_kafka_consumer_set_patience(source->consumer, patience_ms);
+}
+
+/*
  * Say, without waiting, whether the brokers have answered since the source was
  * opened, or will not: then whatever asks them is quick to say so.
  */

@@ -73,6 +73,7 @@ typedef struct WhKafkaSourceRow
 extern bool wh_kafka_is_kafka_table(Oid relid);
 extern WhKafkaSource *wh_kafka_source_open(Oid relid, Oid userid, const char *group);
 extern void wh_kafka_source_close(WhKafkaSource *source);
+extern void wh_kafka_source_set_patience(WhKafkaSource *source, int patience_ms);
 extern bool wh_kafka_source_connected(WhKafkaSource *source);
 extern const char *wh_kafka_source_topic(WhKafkaSource *source);
 extern int	wh_kafka_source_partitions(WhKafkaSource *source, WhKafkaPartition **partitions);
