@@ -171,9 +171,9 @@ SELECT pg_sleep(1)}, 'other', [qq(1\t{"id":$id})], "(SELECT count(*) = $sent FRO
 my ($first, $second) = ($sent + 1, $sent + 2);
 $sent += 2;
 $node->poll_query_until('wh', q{SELECT batches_behind = 0 FROM wh.status WHERE object = 'mart.sale'});
-meanwhile(qq{LOCK TABLE mart.sale IN ACCESS EXCLUSIVE MODE;
+meanwhile(qq{SELECT FROM wh.input FOR UPDATE;
 \\! printf '1\\t{"id":$first}\\n' | $tool produce steady
-DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'mart.sale'::regclass AND NOT granted) LOOP PERFORM pg_sleep(0.02); END LOOP; END \$\$},
+DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity USING (pid) WHERE backend_type = 'widgets_wh worker' AND NOT granted) LOOP PERFORM pg_sleep(0.02); END LOOP; END \$\$},
 	'steady', [qq(1\t{"id":$second})], "(SELECT count(*) = $sent FROM staging.steady)");
 my $start = time();
 ok($node->poll_query_until('wh', "SELECT count(*) = $sent FROM mart.sale"), 'all is published');

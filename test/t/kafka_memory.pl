@@ -31,7 +31,7 @@ sub produce_large
 	open(my $out, '|-', $tool, 'produce', $topic) or die $!;
 	for my $i (1 .. $messages)
 	{
-		print $out "$i\t", $i % 2 ? qq({"id":$i,"t":"$filler"}\n) : qq({"id":"$i","t":"$filler"}\n);
+		print $out "$i\t", $i % 2 ? qq({"id":$i,"t":"$filler"}\n) : qq({"id":"x$i","t":"$filler"}\n);
 	}
 	close $out or die 'produce failed';
 	return;
