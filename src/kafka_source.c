@@ -416,11 +416,11 @@ wh_kafka_source_seen_end(WhKafkaSource *source, int32 partition)
 	return wh_kafka_consumer_seen_end(source->consumer, partition);
 }
 
-/* Ask the brokers how many partitions there are now. */
-int
-wh_kafka_source_count(WhKafkaSource *source)
+/* Say, without waiting, whether the topic is known to have a partition. */
+bool
+wh_kafka_source_has_partition(WhKafkaSource *source, int32 partition)
 {
-	return wh_kafka_consumer_partitions(source->consumer);
+	return wh_kafka_consumer_has_partition(source->consumer, partition);
 }
 
 /* Give a file descriptor that becomes readable when wh_kafka_source_ready should be asked. */

@@ -32,7 +32,7 @@
 
 #define FIRST_BACKOFF_MS	1000
 #define LAST_BACKOFF_MS		60000
-#define CHECK_MS			5000	/* how often the number of partitions is looked at */
+#define CHECK_MS			5000	/* how often the connection and the number of partitions are looked at */
 #define LOCKED_MS			200		/* when somebody else is loading the feed */
 #define CONNECT_MS			20		/* how often an answer of the brokers is looked for */
 #define LOCK_WAIT_MS		2000	/* longest wait for a lock, while other feeds wait; autovacuum yields in time */
@@ -427,20 +427,6 @@ run_batch(WhWorkerFeed *feed, bool *ingested)
 	return feed->stream.more || feed->stream.reassign;
 }
 
-typedef struct Check
-{
-	WhWorkerFeed *feed;
-	int			count;
-} Check;
-
-static void
-count_partitions(void *arg)
-{
-	Check	   *check = arg;
-
-	check->count = wh_kafka_source_count(check->feed->stream.source);
-}
-
 /* Report what is wrong with the connection, when that has changed. */
 static void
 report_trouble(WhWorkerFeed *feed, const char *trouble)
@@ -534,19 +520,9 @@ wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 
 		feed->next_check = later(now, CHECK_MS);
 		report_trouble(feed, trouble ? pstrdup(trouble) : NULL);
-		if (trouble == NULL)
-		{
-			Check		check = {.feed = feed};
-			ErrorData  *error = NULL;
-
-			if (!wh_worker_try("count partitions", count_partitions, &check, &error))
-			{
-				fail(feed, error, 0);
-				return false;
-			}
-			if (check.count != feed->stream.npartitions)
-				feed->stream.reassign = true;
-		}
+		if (feed->stream.npartitions > 0 &&
+			wh_kafka_source_has_partition(feed->stream.source, feed->stream.npartitions))
+			feed->stream.reassign = true;
 	}
 	if (!feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source) &&
 		!wh_ingest_stream_behind(&feed->stream))

@@ -12,6 +12,18 @@ my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
 
 sub tool { system($tool, @_) == 0 or die "kafka_tool @_"; return; }
 
+sub broker
+{
+	open(my $request, '>', $ENV{WH_KAFKA_REQUESTS}) or die $!;
+	print $request "@_\n";
+	close $request;
+	open(my $answer, '<', $ENV{WH_KAFKA_ANSWERS}) or die $!;
+	my $status = <$answer>;
+	close $answer;
+	die "kafka-ctl @_ failed" if $status != 0;
+	return;
+}
+
 # Produce lines; where is a list of more arguments.
 sub produce
 {
@@ -167,6 +179,15 @@ SELECT pg_sleep(1)}, 'other', [qq(1\t{"id":$id})], "(SELECT count(*) = $sent FRO
 	is($node->safe_psql('wh', q{SELECT DISTINCT a FROM staging.grow}), 'a', 'as they are');
 }
 
+# a column that is renamed is told, and nothing is staged as null under its old name
+$node->safe_psql('wh', 'ALTER FOREIGN TABLE swap RENAME a TO c');
+produce('swap', [qq(1\t{"id":1000,"a":"a","b":"b"})]);
+becomes('swap', q{state = 'retrying' AND last_error LIKE 'column "a" is missing from the source%'}, 'a renamed column is a state');
+$node->safe_psql('wh', 'ALTER FOREIGN TABLE swap RENAME c TO a; ALTER FOREIGN TABLE swap ALTER b TYPE bytea');
+becomes('swap', q{state = 'retrying' AND last_error LIKE 'column "b" of the source % has changed its type%'}, 'and so is a type');
+$node->safe_psql('wh', 'ALTER FOREIGN TABLE swap ALTER b TYPE text');
+ok($node->poll_query_until('wh', 'SELECT count(*) = 101 AND count(a) = 101 AND count(b) = 101 FROM staging.swap'), 'until they are as they were');
+
 # what is staged while a publish waits is published next
 my ($first, $second) = ($sent + 1, $sent + 2);
 $sent += 2;
@@ -178,6 +199,32 @@ DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity USI
 my $start = time();
 ok($node->poll_query_until('wh', "SELECT count(*) = $sent FROM mart.sale"), 'all is published');
 cmp_ok(time() - $start, '<', 3, 'at once');
+
+# a broker that answers nothing any more
+$node->safe_psql('wh', qq{
+SELECT wh.drop_feed(f) FROM unnest('{swap,grow}'::text[]) f;
+SELECT wh.create_feed('many_' || i, 'other', 'append') FROM generate_series(1, 30) i;
+});
+ok($node->poll_query_until('wh', q{SELECT count(*) = 30 FROM wh.status WHERE object LIKE 'staging.many%' AND lag = 0}), 'thirty more feeds');
+broker('freeze');
+my $longest = 0;
+my $until = time() + 30;
+while (time() < $until)
+{
+	my $age = $node->safe_psql('wh', q{SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE backend_type LIKE 'widgets_wh%'});
+	$longest = $age if $age > $longest;
+	usleep(100_000);
+}
+cmp_ok($longest, '<', 5, 'no transaction waits long for a broker that is frozen');
+becomes('steady', q{state IN ('retrying', 'disconnected')}, 'which is a state');
+my $stopping = time();
+$node->stop('fast');
+cmp_ok(time() - $stopping, '<', 5, 'the workers stop at once');
+$node->start;
+broker('thaw');
+slowest(0.1);
+$node->safe_psql('wh', q{SELECT wh.drop_feed('many_' || i) FROM generate_series(1, 30) i});
+becomes('steady', q{state = 'ready'}, 'it is back');
 
 # the message of an alert is cut between characters
 $node->safe_psql('wh', q{SELECT wh.alter_feed('other', reject_limit => 0)});
