@@ -202,12 +202,12 @@ is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.even
 # session whose lock it waits for can load the feed meanwhile.
 my $probe = 5_000_000;
 $node->safe_psql('wh', q{
-CREATE FUNCTION gate(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION public.gate(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   PERFORM pg_advisory_lock_shared(42), pg_advisory_unlock_shared(42);
   RETURN true;
 END $$;
-SELECT wh.add_screen('event', 'gate', 'gate(id)');
+SELECT wh.add_screen('event', 'gate', 'public.gate(id)');
 });
 sub meanwhile
 {
