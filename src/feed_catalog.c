@@ -133,7 +133,7 @@ wh_feed_is_free(int64 feed_id)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, WH_LOCK_FIELD);
 	/* conflicts with ExclusiveLock, not with ShareRowExclusiveLock */
 	return LockAcquire(&tag, RowShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
@@ -144,7 +144,7 @@ wh_feed_lock_turn(int64 feed_id)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, WH_FEED_LOCK_CLASS, (uint32) feed_id, WH_LOCK_FIELD);
 	(void) LockAcquire(&tag, ShareRowExclusiveLock, false, false);
 }
 

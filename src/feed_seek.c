@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -37,14 +38,18 @@ given_offset(Jsonb *offsets, int32 partition)
 		return -1;
 	if (value->type == jbvNumeric)
 	{
-		int64		offset = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
+		char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		char	   *end;
+		int64		offset;
 
-		if (offset >= 0)
+		errno = 0;
+		offset = strtoi64(text, &end, 10);
+		if (*end == '\0' && errno == 0 && offset >= 0)
 			return offset;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the offset of partition %d is not a number of at least 0", partition)));
+			 errmsg("the offset of partition %d is not a whole number of at least 0", partition)));
 }
 
 /* Check that the object of offsets names partitions that there are, and no others. */
@@ -83,13 +88,23 @@ stored_offset(WhFeed *feed, const char *unit)
 
 /*
  * Tell whether the topic is another one of that name than the one that was
- * read: it ends before what was read, or has another message there.
+ * read: it has fewer partitions, ends before what was read, or has another
+ * message there.
  */
 static bool
 is_another_topic(WhFeed *feed, WhKafkaSource *source, WhKafkaPartition *partitions, int count)
 {
 	WhKafkaMark *marks = palloc(sizeof(WhKafkaMark) * Max(count, 1));
+	WhRow		more;
 
+	if (wh_catalog_row(&more, "SELECT FROM (SELECT name, generation, max(generation) OVER () AS latest FROM wh.source_unit"
+					   "  WHERE feed_id OPERATOR(pg_catalog.=) $1 AND pg_catalog.starts_with(name, $2)) AS u"
+					   " WHERE generation OPERATOR(pg_catalog.=) latest"
+					   "  AND pg_catalog.substring(name, '[0-9]+$')::int OPERATOR(pg_catalog.>=) $3 LIMIT 1",
+					   3, (Oid[]) {INT8OID, TEXTOID, INT4OID},
+					   (Datum[]) {Int64GetDatum(feed->feed_id),
+						   CStringGetTextDatum(psprintf("%s/", wh_kafka_source_topic(source))), Int32GetDatum(count)}))
+		return true;
 	for (int i = 0; i < count; i++)
 	{
 		WhRow		row;
@@ -178,6 +193,9 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 	feed = wh_feed_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	wh_relation_check_owner(feed->relation);
 	wh_feed_lock(feed->feed_id, true);
+	/* See what was loaded while the lock was waited for. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	feed = wh_feed_get(feed->feed_id, false);
 	if (!wh_kafka_is_kafka_table(feed->source))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -196,7 +214,8 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 		else if (place)
 			places[i].offset = strcmp(place, "earliest") == 0 ? partitions[i].low : partitions[i].end;
 		else
-			places[i].offset = wh_kafka_milliseconds(PG_GETARG_TIMESTAMPTZ(2));
+			/* less than 0 stands for a place, not a time */
+			places[i].offset = Max(wh_kafka_milliseconds(PG_GETARG_TIMESTAMPTZ(2)), 0);
 	}
 	if (!PG_ARGISNULL(2))
 		wh_kafka_source_find(source, places, count);
@@ -228,6 +247,7 @@ wh_seek_feed(PG_FUNCTION_ARGS)
 		store_offset(feed, unit, topic, &partitions[i], places[i].offset, generation);
 	}
 	SPI_finish();
+	PopActiveSnapshot();
 	wh_feed_invalidate(feed);
 	PG_RETURN_VOID();
 }

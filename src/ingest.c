@@ -331,6 +331,8 @@ ingest(WhIngest *ing)
 	if (ing->result->overtaken)
 	{
 		wh_hold_drop(ing);
+		if (ing->source)
+			relation_close(ing->source, NoLock);
 		return;
 	}
 	if (ing->hold)
@@ -414,7 +416,16 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	PushActiveSnapshot(GetTransactionSnapshot());
 	level = wh_feed_pin_settings();
 	ing->context = context;
-	ing->feed = wh_feed_get(feed_id, false);
+	ing->feed = wh_feed_get(feed_id, stream != NULL);
+	if (ing->feed == NULL)
+	{
+		result->overtaken = true;	/* dropped since the worker looked */
+		AtEOXact_GUC(false, level);
+		PopActiveSnapshot();
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		return;
+	}
 	result->counts.object = MemoryContextStrdup(old, ing->feed->name);
 	ing->batch_id = batch_id;
 	ing->snapshot_time = DT_NOBEGIN;

@@ -178,7 +178,7 @@ evaluate_step(WhIngest *ing, WhIngestRow *row, int n, int step)
 	}
 	if (row->errors != NIL && step != STEP_TIME(pipe) && step < STEP_SCREEN(pipe))
 		return;
-	if (row->source.tombstone)
+	if (row->source.tombstone && (step != STEP_TIME(pipe) || !wh_row_has_event_time(pipe, &row->source)))
 		return;
 	show_values(ing, row->source.values, row->source.isnull);
 	if (step == STEP_TIME(pipe))

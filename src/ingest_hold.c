@@ -125,13 +125,13 @@ wh_hold_release(WhIngest *ing)
 	}
 }
 
-/* Forget what was kept, sorted records as well. */
+/* Forget what was kept, if anything, sorted records as well. */
 void
 wh_hold_drop(WhIngest *ing)
 {
-	if (ing->hold->events)
+	if (ing->hold && ing->hold->events)
 		tuplestore_end(ing->hold->events);
-	if (ing->hold->rows)
+	if (ing->hold && ing->hold->rows)
 		tuplestore_end(ing->hold->rows);
 	if (ing->sort)
 		tuplesort_end(ing->sort);

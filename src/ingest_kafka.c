@@ -92,6 +92,33 @@ lose_messages(WhIngest *ing, const char *topic, WhUnit *unit, const WhKafkaParti
 }
 
 /*
+ * Find the latest generation of the topic that was read, and the number of
+ * partitions that it had at least.
+ */
+static void
+find_generation(WhIngest *ing, WhTopicRead *topic, int *count)
+{
+	const char *name = wh_kafka_source_topic(topic->source);
+	size_t		len = strlen(name);
+	HASH_SEQ_STATUS seq;
+	WhUnit	   *unit;
+
+	topic->generation = 1;
+	*count = 0;
+	hash_seq_init(&seq, ing->units);
+	while ((unit = hash_seq_search(&seq)) != NULL)
+	{
+		/* units of another topic, which the table had before */
+		if (strncmp(unit->name, name, len) != 0 || unit->name[len] != '/' || unit->generation < topic->generation)
+			continue;
+		if (unit->generation > topic->generation)
+			*count = 0;
+		topic->generation = unit->generation;
+		*count = Max(*count, atoi(unit->name + len + 1) + 1);
+	}
+}
+
+/*
  * Find the topic's generation.  Only partitions that have a unit of the latest
  * one can show that the topic was made anew since; the others start over.
  */
@@ -99,13 +126,9 @@ static void
 choose_generation(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions)
 {
 	bool		recreated = false;
+	int			count_read;
 
-	topic->generation = 1;
-	for (int i = 0; i < topic->count; i++)
-	{
-		if (topic->reads[i].unit)
-			topic->generation = Max(topic->generation, topic->reads[i].unit->generation);
-	}
+	find_generation(ing, topic, &count_read);
 	for (int i = 0; i < topic->count; i++)
 	{
 		WhUnit	   *unit = topic->reads[i].unit;
@@ -121,6 +144,13 @@ choose_generation(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partition
 				(errmsg("topic \"%s\" of feed \"%s\" was made anew: it is read from its start",
 						wh_kafka_source_topic(topic->source), ing->feed->name)));
 	}
+	/* a broker that does not know of all partitions yet looks the same */
+	else if (count_read > topic->count)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("topic \"%s\" has no partition %d any more", wh_kafka_source_topic(topic->source), count_read - 1),
+				 errdetail("Feed \"%s\" has read it. The topic was deleted and made again with fewer partitions.", ing->feed->name),
+				 errhint("To read the topic from its start, as its next generation, use wh.seek_feed(<feed>, 'earliest').")));
 	for (int i = 0; i < topic->count; i++)
 	{
 		if (topic->reads[i].unit && topic->reads[i].unit->generation < topic->generation)

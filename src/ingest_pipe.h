@@ -46,6 +46,14 @@ typedef struct WhRowPipe
 	Size		bytes;
 } WhRowPipe;
 
+/* Say whether a record's event time is in its columns: a tombstone's is its message's, unless it says when. */
+static inline bool
+wh_row_has_event_time(const WhRowPipe *pipe, const WhSourceRow *source)
+{
+	return !source->tombstone || (source->deleted_at > 0 && source->deleted_at == pipe->time_column &&
+								  !source->isnull[pipe->time_column - 1]);
+}
+
 /* ingest_evaluate.c */
 extern const char *wh_pipe_column_name(WhIngest *ing, AttrNumber attnum);
 extern void wh_row_add_error(WhIngestRow *row, AttrNumber attnum, int sqlerrcode, char *message);

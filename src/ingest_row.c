@@ -255,7 +255,7 @@ wh_ingest_row(WhIngest *ing, WhSourceRow *source)
 		if (pipe->nnotnull > 0 || source->errors != NIL)
 			check_nulls(ing, &row);
 		row.errors = row.source.errors;
-		if (row.errors == NIL && OidIsValid(pipe->time_type) && !source->tombstone)
+		if (row.errors == NIL && OidIsValid(pipe->time_type) && wh_row_has_event_time(pipe, source))
 			wh_row_set_event_time(ing, &row, source->values[pipe->time_column - 1],
 						   source->isnull[pipe->time_column - 1]);
 		finish_row(ing, &row);

@@ -27,6 +27,9 @@
 /* How long a batch waits for messages that are on their way. */
 #define WAIT_MS 50
 
+/* How long a broker may take to answer, while the worker's other feeds wait. */
+#define PATIENCE_MS 3000
+
 /* Say whether a partition belongs to the stream's share of a feed's topic. */
 bool
 wh_ingest_stream_reads(const WhIngestStream *stream, int64 feed_id, int32 partition)
@@ -34,22 +37,31 @@ wh_ingest_stream_reads(const WhIngestStream *stream, int64 feed_id, int32 partit
 	return stream->nshares <= 1 || (feed_id + partition) % stream->nshares == stream->share;
 }
 
-/* Open the source of a stream, in a transaction; connects later. */
+/*
+ * Open the source of a stream, in a transaction; connects later.  Leaves it
+ * closed when the feed is dropped.
+ */
 void
 wh_ingest_stream_open(int64 feed_id, WhIngestStream *stream)
 {
-	WhFeed	   *feed = wh_feed_get(feed_id, false);
-	char	   *group = wh_topic_group(feed);
-	MemoryContext old = MemoryContextSwitchTo(stream->context);
+	WhFeed	   *feed = wh_feed_get(feed_id, true);
+	char	   *group;
+	MemoryContext old;
 	Oid			user;
 	int			sec;
 
+	if (feed == NULL)
+		return;
+	group = wh_topic_group(feed);
+	old = MemoryContextSwitchTo(stream->context);
+	/* before anything is read that may change meanwhile */
+	stream->changes_seen = *stream->changes;
 	GetUserIdAndSecContext(&user, &sec);
 	SetUserIdAndSecContext(feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
 	stream->source = wh_kafka_source_open(feed->source, feed->owner, group);
 	SetUserIdAndSecContext(user, sec);
+	wh_kafka_source_set_patience(stream->source, PATIENCE_MS);
 	stream->reassign = true;
-	stream->changes_seen = *stream->changes;
 	MemoryContextSwitchTo(old);
 }
 
@@ -229,6 +241,16 @@ wh_ingest_read_stream(WhIngest *ing, WhTopicRead *topic)
 	WhIngestStream *stream = ing->stream;
 	bool		in_turns = ing->hold != NULL;
 
+	/*
+	 * The source's columns are locked now; until then they may have changed
+	 * since the topic was opened, whose messages are decoded into those of
+	 * then.
+	 */
+	if (*stream->changes != stream->changes_seen)
+	{
+		give_up(ing);
+		return;
+	}
 	topic->source = stream->source;
 	stream->more = true;
 	if (stream->reassign || !continue_reading(ing, topic))

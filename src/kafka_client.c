@@ -238,7 +238,7 @@ wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type, const char *cons
 	if (configure)
 		configure(conf);
 	rd_kafka_conf_get(conf, "socket.timeout.ms", value, &size);
-	handle->timeout_ms = Max(atoi(value), 1000);
+	handle->timeout_ms = handle->patience_ms = Max(atoi(value), 1000);
 
 	PG_TRY();
 	{
@@ -334,7 +334,8 @@ wh_kafka_handle_drain(WhKafkaHandle *handle)
  * After a blocking call of librdkafka that failed with err, say whether to
  * call it again, with slice_ms as its time; raises an error when there is no
  * hope.  Such calls are made in slices, as nothing wakes them.  Set slice_ms
- * to 0 before the first one, and call this before it with no error.
+ * to 0 before the first one, and call this before it with no error.  Who has
+ * little patience is to ask only when wh_kafka_handle_connected.
  */
 bool
 wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err, TimestampTz since, int *slice_ms)
@@ -346,13 +347,14 @@ wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err, TimestampT
 	if (*slice_ms == 0)
 	{
 		*slice_ms = FIRST_SLICE_MS;
-		return true;
+		/* whoever could answer has not taken the connection in all the time there was */
+		return handle->patience_ms == handle->timeout_ms || !wh_kafka_handle_connected(handle) || handle->is_connected;
 	}
 	*slice_ms = Min(*slice_ms * 2, LAST_SLICE_MS);
 	if (wh_kafka_handle_refused(handle))
 		return false;
 	now = GetCurrentTimestamp();
-	if (TimestampDifferenceExceeds(since, now, handle->timeout_ms))
+	if (TimestampDifferenceExceeds(since, now, handle->patience_ms))
 		return false;
 	/* who opened long before and only now asks has waited already */
 	(void) wh_kafka_handle_connected(handle);
@@ -388,7 +390,8 @@ wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err, TimestampT
 
 /*
  * Say, without waiting, whether a broker has answered since the handle was
- * opened.  True as well when none has for so long that asking one is an error.
+ * opened.  True as well when none will, or none has for so long that asking one
+ * is an error.
  */
 bool
 wh_kafka_handle_connected(WhKafkaHandle *handle)
@@ -402,7 +405,8 @@ wh_kafka_handle_connected(WhKafkaHandle *handle)
 		handle->is_connected = true;
 	}
 	return handle->is_connected || wh_kafka_handle_refused(handle) ||
-		TimestampDifferenceExceeds(handle->opened_at, GetCurrentTimestamp(), ALL_DOWN_MS);
+		TimestampDifferenceExceeds(handle->opened_at, GetCurrentTimestamp(),
+								   handle->all_down ? Min(ALL_DOWN_MS, handle->timeout_ms) : handle->timeout_ms);
 }
 
 /* Say whether a broker refused our login, or we its certificate. */

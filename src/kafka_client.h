@@ -63,7 +63,9 @@ extern void wh_kafka_check_setting(const WhKafkaSetting *setting);
 
 extern WhKafkaConsumer *wh_kafka_consumer_open(WhKafkaTable *table, const WhKafkaConsumerOptions *options);
 extern void wh_kafka_consumer_close(WhKafkaConsumer *consumer);
+extern void wh_kafka_consumer_set_patience(WhKafkaConsumer *consumer, int patience_ms);
 extern int	wh_kafka_consumer_partitions(WhKafkaConsumer *consumer);
+extern bool wh_kafka_consumer_has_partition(WhKafkaConsumer *consumer, int32 partition);
 extern void wh_kafka_consumer_find(WhKafkaConsumer *consumer, WhKafkaPlace *places, int nplaces);
 extern void wh_kafka_consumer_assign(WhKafkaConsumer *consumer, const WhKafkaPlace *places, int nplaces);
 extern void wh_kafka_consumer_pause(WhKafkaConsumer *consumer, int32 partition);

@@ -44,6 +44,7 @@ static const char *const consumer_settings[] = {
 	"isolation.level", "read_committed",
 	"queued.max.messages.kbytes", "65536",
 	"queued.min.messages", "10000000",
+	"topic.metadata.refresh.interval.ms", "5000",
 	"fetch.wait.max.ms", "100",
 	"fetch.error.backoff.ms", "100",
 	NULL
@@ -116,6 +117,13 @@ wh_kafka_consumer_close(WhKafkaConsumer *consumer)
 	wh_kafka_handle_close(consumer->handle);
 }
 
+/* Wait this long at most for the answer to a question. */
+void
+wh_kafka_consumer_set_patience(WhKafkaConsumer *consumer, int patience_ms)
+{
+	consumer->handle->patience_ms = Min(consumer->handle->timeout_ms, patience_ms);
+}
+
 /* Say, without waiting, whether the brokers have answered, or will not. */
 bool
 wh_kafka_consumer_connected(WhKafkaConsumer *consumer)
@@ -150,6 +158,20 @@ wh_kafka_consumer_partitions(WhKafkaConsumer *consumer)
 			return count;
 	}
 	wh_kafka_raise(handle, err, NULL, "could not read topic");
+}
+
+/*
+ * Say, without waiting, whether the topic is known to have a partition.  The
+ * brokers are asked every 5 s, in the background.
+ */
+bool
+wh_kafka_consumer_has_partition(WhKafkaConsumer *consumer, int32 partition)
+{
+	int64_t		low;
+	int64_t		high;
+
+	return rd_kafka_get_watermark_offsets(consumer->handle->rk, consumer->handle->topic_name,
+										  partition, &low, &high) == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 /*

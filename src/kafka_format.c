@@ -156,6 +156,8 @@ wh_kafka_decode_debezium(WhKafkaDecoder *decoder)
 				wh_kafka_convert_json(decoder, column, &envelope[WH_KAFKA_ENVELOPE_SOURCE]);
 				break;
 			case WH_KAFKA_SOURCE_TIME:
+				if (op == 'd')
+					decoder->row->deleted_at = column->attnum;
 				if (envelope[WH_KAFKA_ENVELOPE_SOURCE_TIME].kind == WH_JSON_NUMBER)
 					wh_kafka_set_time(decoder, column, wh_kafka_time(strtoi64(envelope[WH_KAFKA_ENVELOPE_SOURCE_TIME].text, NULL, 10)));
 				break;

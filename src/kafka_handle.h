@@ -28,6 +28,7 @@ typedef struct WhKafkaHandle
 	char	   *servers;
 	int			wakeup[2];		/* pipe that librdkafka writes to; -1 = none */
 	int			timeout_ms;		/* without an answer for this long, give up */
+	int			patience_ms;	/* the same for a question that the caller waits for */
 	TimestampTz opened_at;
 	bool		is_connected;	/* a broker has answered since */
 

@@ -455,6 +455,7 @@ wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSource
 	row->byte_offset = -1;
 	row->source_time = wh_kafka_time(message->timestamp);
 	row->tombstone = message->value == NULL;
+	row->deleted_at = 0;
 	row->raw = message->value;
 	row->raw_len = message->value_len;
 	row->is_part = false;

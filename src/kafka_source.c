@@ -84,6 +84,16 @@ wh_kafka_source_close(WhKafkaSource *source)
 }
 
 /*
+ * Wait this long at most for the answer to a question.  Where no broker has
+ * taken the connection yet, ask when wh_kafka_source_connected only.
+ */
+void
+wh_kafka_source_set_patience(WhKafkaSource *source, int patience_ms)
+{
+	wh_kafka_consumer_set_patience(source->consumer, patience_ms);
+}
+
+/*
  * Say, without waiting, whether the brokers have answered since the source was
  * opened, or will not: then whatever asks them is quick to say so.
  */
@@ -406,11 +416,11 @@ wh_kafka_source_seen_end(WhKafkaSource *source, int32 partition)
 	return wh_kafka_consumer_seen_end(source->consumer, partition);
 }
 
-/* Ask the brokers how many partitions there are now. */
-int
-wh_kafka_source_count(WhKafkaSource *source)
+/* Say, without waiting, whether the topic is known to have a partition. */
+bool
+wh_kafka_source_has_partition(WhKafkaSource *source, int32 partition)
 {
-	return wh_kafka_consumer_partitions(source->consumer);
+	return wh_kafka_consumer_has_partition(source->consumer, partition);
 }
 
 /* Give a file descriptor that becomes readable when wh_kafka_source_ready should be asked. */

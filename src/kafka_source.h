@@ -73,6 +73,7 @@ typedef struct WhKafkaSourceRow
 extern bool wh_kafka_is_kafka_table(Oid relid);
 extern WhKafkaSource *wh_kafka_source_open(Oid relid, Oid userid, const char *group);
 extern void wh_kafka_source_close(WhKafkaSource *source);
+extern void wh_kafka_source_set_patience(WhKafkaSource *source, int patience_ms);
 extern bool wh_kafka_source_connected(WhKafkaSource *source);
 extern const char *wh_kafka_source_topic(WhKafkaSource *source);
 extern int	wh_kafka_source_partitions(WhKafkaSource *source, WhKafkaPartition **partitions);
@@ -89,7 +90,7 @@ extern WhKafkaEvent wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, 
 extern bool wh_kafka_source_ready(WhKafkaSource *source);
 extern bool wh_kafka_source_caught_up(WhKafkaSource *source);
 extern int64 wh_kafka_source_seen_end(WhKafkaSource *source, int32 partition);
-extern int	wh_kafka_source_count(WhKafkaSource *source);
+extern bool wh_kafka_source_has_partition(WhKafkaSource *source, int32 partition);
 extern int	wh_kafka_source_fd(WhKafkaSource *source);
 extern int	wh_kafka_source_places(WhKafkaSource *source, const WhKafkaPlace **places);
 extern void wh_kafka_source_commit_late(WhKafkaSource *source);

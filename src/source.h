@@ -37,6 +37,7 @@ typedef struct WhSourceRow
 	int64		byte_offset;	/* of the record in its file, -1 = none */
 	TimestampTz source_time;	/* the message's time; DT_NOBEGIN = none */
 	bool		tombstone;		/* a message that only says: key deleted */
+	AttrNumber	deleted_at;		/* of a tombstone: the column that says when, if it has a value; 0 = none does */
 	const char *raw;			/* the record as it came; NULL = none; may hold NULs */
 	Size		raw_len;
 	bool		is_part;		/* raw is not all of the record */

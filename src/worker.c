@@ -77,6 +77,14 @@ wh_worker_register(void)
 	}
 }
 
+/* Look at interrupts between transactions, where there is nothing to cancel. */
+static void
+check_interrupts(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
 /*
  * Do work in a transaction of its own, with an SPI connection and a snapshot.
  * False = it failed and was undone; the error, if asked for, is copied into the
@@ -202,7 +210,7 @@ wait_until(TimestampTz until, List *feeds)
 		FreeWaitEventSet(set);
 	}
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	check_interrupts();
 	return (event.events & WL_LATCH_SET) != 0;
 }
 
@@ -289,18 +297,21 @@ load(Loading *loading, TimestampTz *until, bool *ingested)
 		if (!feed->is_paused && (feed->stream.source == NULL || !feed->is_connected || feed->stream.reassign ||
 								 wh_kafka_source_ready(feed->stream.source)))
 			*until = Min(*until, Max(feed->next_batch, later(now, 1)));
-		CHECK_FOR_INTERRUPTS();
+		check_interrupts();
 	}
 	return again;
 }
 
-/* Wait until the extension is there; forgets all feeds while it is not. */
+/*
+ * Wait a moment when the extension is not there, and forget all feeds; false =
+ * it is there, or could not be looked for.
+ */
 static bool
 wait_for_extension(Loading *loading)
 {
 	bool		found = false;
 
-	if (wh_worker_try("look for the extension", find_extension, &found, NULL) && found)
+	if (!wh_worker_try("look for the extension", find_extension, &found, NULL) || found)
 		return false;
 	set_share(loading, 0, 0);
 	wait_until(later(GetCurrentTimestamp(), NO_EXTENSION_MS), NIL);
@@ -337,6 +348,8 @@ publish_news(Publishing *p, bool was_woken, TimestampTz *until)
 		{
 			p->backoff_ms = 0;
 			p->next_publish = later(now, wh_publish_interval);
+			/* waiting for locks may have taken the wake-up of partition workers */
+			p->next_look = Min(p->next_look, p->next_publish);
 		}
 		else
 		{
@@ -384,7 +397,7 @@ wh_worker_main(Datum arg)
 			again = load(&loading, &until, &publishing.has_news);
 		publish_news(&publishing, was_woken && nworkers > 0, &until);
 		was_woken = !again && wait_until(until, loading.feeds);
-		CHECK_FOR_INTERRUPTS();
+		check_interrupts();
 	}
 }
 
@@ -424,6 +437,6 @@ wh_partition_worker_main(Datum arg)
 			wh_pool_news();
 		if (!again)
 			wait_until(until, loading.feeds);
-		CHECK_FOR_INTERRUPTS();
+		check_interrupts();
 	}
 }

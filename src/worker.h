@@ -25,6 +25,7 @@ typedef struct WhWorkerFeed
 	TimestampTz next_batch;		/* not before */
 	TimestampTz next_check;		/* of the number of partitions */
 	int			failures;		/* in a row */
+	int			contentions;	/* in a row: somebody else was faster, or had a lock */
 	char	   *trouble;		/* the connection's, as it was reported; NULL = none */
 	int64		rows_seen;		/* since rate_since */
 	TimestampTz rate_since;

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
@@ -31,10 +32,14 @@
 
 #define FIRST_BACKOFF_MS	1000
 #define LAST_BACKOFF_MS		60000
-#define CHECK_MS			5000	/* how often the number of partitions is looked at */
+#define CHECK_MS			5000	/* how often the connection and the number of partitions are looked at */
 #define LOCKED_MS			200		/* when somebody else is loading the feed */
 #define CONNECT_MS			20		/* how often an answer of the brokers is looked for */
-#define TURN_TIMEOUT		"10s"	/* longest wait for one's turn to write */
+#define LOCK_WAIT_MS		2000	/* longest wait for a lock, while other feeds wait; autovacuum yields in time */
+#define TURN_WAIT_MS		10000	/* longest wait for one's turn to write; more with many workers */
+#define MAX_CONTENTIONS		3		/* in a row that are no failure of the feed */
+#define CONTENTION_MS		5000	/* longest time to the next try when they are */
+#define MESSAGE_BYTES		2000	/* of an error, as it is reported */
 #define RATE_MS				5000	/* over which rows per second are taken */
 
 #define later(time, ms) TimestampTzPlusMilliseconds(time, ms)
@@ -243,7 +248,7 @@ write_state(void *arg)
 	if (state->batch_id)
 		wh_batch_finish(state->batch_id, false, state->message);
 	if (state->alert)
-		Async_Notify("wh_alert", psprintf("%.200s: %.2000s", feed->name, state->message));
+		Async_Notify("wh_alert", psprintf("%s: %s", feed->name, state->message));
 }
 
 static void
@@ -252,17 +257,30 @@ forget_batch(void *arg)
 	wh_batch_forget(*(int64 *) arg);
 }
 
+/* Cut a message that is too long, between two characters. */
+static char *
+clipped(char *message)
+{
+	int			len = strlen(message);
+
+	if (len > MESSAGE_BYTES)
+		message[pg_mbcliplen(message, len, MESSAGE_BYTES)] = '\0';
+	return message;
+}
+
 /* Close the source, log the failure, and say when to try again. */
 static void
 fail(WhWorkerFeed *feed, const ErrorData *error, int64 batch_id)
 {
 	State		state = {.feed = feed, .state = "retrying", .rate = 0, .batch_id = batch_id};
 	int			shift = Min(feed->failures, 10);
+	bool		is_contention;
 
 	wh_ingest_stream_close(&feed->stream);
-	if (batch_id > 0 && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-						 error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-						 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
+	is_contention = batch_id > 0 && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+									 error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+									 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED);
+	if (is_contention && ++feed->contentions <= MAX_CONTENTIONS)
 	{
 		/* another run was faster: no failure of the feed */
 		feed->next_batch = later(GetCurrentTimestamp(), LOCKED_MS);
@@ -270,10 +288,11 @@ fail(WhWorkerFeed *feed, const ErrorData *error, int64 batch_id)
 		return;
 	}
 	feed->failures++;
-	feed->next_batch = later(GetCurrentTimestamp(), Min(FIRST_BACKOFF_MS << shift, LAST_BACKOFF_MS));
+	feed->next_batch = later(GetCurrentTimestamp(),
+							 Min(FIRST_BACKOFF_MS << shift, is_contention ? CONTENTION_MS : LAST_BACKOFF_MS));
 	state.next_retry = feed->next_batch;
 	state.alert = feed->failures == 1;
-	state.message = psprintf("%s%s%s", error->message, error->detail ? " " : "", error->detail ? error->detail : "");
+	state.message = clipped(psprintf("%s%s%s", error->message, error->detail ? " " : "", error->detail ? error->detail : ""));
 	wh_worker_try("report a failure", write_state, &state, NULL);
 }
 
@@ -316,10 +335,11 @@ do_batch(void *arg)
 	WhWorkerFeed *feed = batch->feed;
 	TimestampTz now;
 
-	if (nshares > 1)
-		/* other feeds wait for us, too */
-		(void) set_config_option("lock_timeout", TURN_TIMEOUT, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	else
+	/* other feeds wait for us, too */
+	(void) set_config_option("lock_timeout",
+							 psprintf("%d", nshares > 1 ? Max(TURN_WAIT_MS, LOCK_WAIT_MS * nshares) : LOCK_WAIT_MS),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (nshares <= 1)
 		wh_feed_lock(feed->feed_id, false);
 	wh_ingest_batch(feed->feed_id, batch->batch_id, &feed->stream, &batch->result);
 	if (batch->result.overtaken)
@@ -391,6 +411,7 @@ run_batch(WhWorkerFeed *feed, bool *ingested)
 	if (nshares > 1 && batch.result.staged_changed)
 		wh_worker_try("analyze", analyze, &batch, NULL);
 	feed->failures = 0;
+	feed->contentions = 0;
 	if (feed->trouble)
 		pfree(feed->trouble);
 	feed->trouble = NULL;
@@ -404,20 +425,6 @@ run_batch(WhWorkerFeed *feed, bool *ingested)
 	if (feed->stream.more || feed->stream.reassign)
 		feed->next_batch = start;
 	return feed->stream.more || feed->stream.reassign;
-}
-
-typedef struct Check
-{
-	WhWorkerFeed *feed;
-	int			count;
-} Check;
-
-static void
-count_partitions(void *arg)
-{
-	Check	   *check = arg;
-
-	check->count = wh_kafka_source_count(check->feed->stream.source);
 }
 
 /* Report what is wrong with the connection, when that has changed. */
@@ -461,11 +468,26 @@ connect_feed(WhWorkerFeed *feed, TimestampTz now)
 			fail(feed, error, 0);
 			return false;
 		}
+		if (feed->stream.source == NULL)
+		{
+			/* until it is not listed any more */
+			feed->next_batch = later(now, CHECK_MS);
+			return false;
+		}
 	}
 	if (!feed->is_connected)
 		feed->is_connected = wh_kafka_source_connected(feed->stream.source);
 	if (!feed->is_connected)
+	{
 		feed->next_batch = later(now, CONNECT_MS);
+		if (now >= feed->next_check && feed->failures == 0)
+		{
+			const char *trouble = wh_kafka_source_trouble(feed->stream.source);
+
+			feed->next_check = later(now, CHECK_MS);
+			report_trouble(feed, trouble ? pstrdup(trouble) : "no broker has answered yet");
+		}
+	}
 	return feed->is_connected;
 }
 
@@ -498,19 +520,9 @@ wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 
 		feed->next_check = later(now, CHECK_MS);
 		report_trouble(feed, trouble ? pstrdup(trouble) : NULL);
-		if (trouble == NULL)
-		{
-			Check		check = {.feed = feed};
-			ErrorData  *error = NULL;
-
-			if (!wh_worker_try("count partitions", count_partitions, &check, &error))
-			{
-				fail(feed, error, 0);
-				return false;
-			}
-			if (check.count != feed->stream.npartitions)
-				feed->stream.reassign = true;
-		}
+		if (feed->stream.npartitions > 0 &&
+			wh_kafka_source_has_partition(feed->stream.source, feed->stream.npartitions))
+			feed->stream.reassign = true;
 	}
 	if (!feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source) &&
 		!wh_ingest_stream_behind(&feed->stream))

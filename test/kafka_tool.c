@@ -7,6 +7,8 @@
  *	  delete-topic NAME                   delete it, and wait until it is gone
  *	  partitions NAME COUNT               raise the number of partitions
  *	  truncate NAME PARTITION OFFSET      delete the records before OFFSET
+ *	  deny NAME USER                      let a user neither see the topic nor read or write it
+ *	  allow NAME USER                     take that back
  *	  watermarks NAME                     print "partition low high" lines
  *	  committed NAME GROUP                print "partition offset" lines: what the group has committed
  *	  produce NAME [p=PARTITION] [commit|abort|open]
@@ -100,6 +102,16 @@ answer(rd_kafka_queue_t *queue)
 		case RD_KAFKA_EVENT_CREATEPARTITIONS_RESULT:
 			topics = rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(event), &count);
 			break;
+		case RD_KAFKA_EVENT_CREATEACLS_RESULT:
+			{
+				const rd_kafka_acl_result_t **acls =
+					rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event), &count);
+
+				return rd_kafka_acl_result_error(acls[0]) ?
+					strdup(rd_kafka_error_string(rd_kafka_acl_result_error(acls[0]))) : NULL;
+			}
+		case RD_KAFKA_EVENT_DELETEACLS_RESULT:
+			return NULL;
 		case RD_KAFKA_EVENT_DELETERECORDS_RESULT:
 			{
 				const rd_kafka_topic_partition_list_t *list =
@@ -370,6 +382,29 @@ main(int argc, char **argv)
 		rd_kafka_topic_partition_list_add(list, name, atoi(argv[3]))->offset = atoll(argv[4]);
 		records = rd_kafka_DeleteRecords_new(list);
 		rd_kafka_DeleteRecords(rk, &records, 1, NULL, queue);
+		why = answer(queue);
+	}
+	else if ((strcmp(command, "deny") == 0 || strcmp(command, "allow") == 0) && argc == 4)
+	{
+		char		principal[256];
+
+		snprintf(principal, sizeof(principal), "User:%s", argv[3]);
+		if (strcmp(command, "deny") == 0)
+		{
+			rd_kafka_AclBinding_t *acl =
+				rd_kafka_AclBinding_new(RD_KAFKA_RESOURCE_TOPIC, name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, principal, "*",
+										RD_KAFKA_ACL_OPERATION_ALL, RD_KAFKA_ACL_PERMISSION_TYPE_DENY, errstr, sizeof(errstr));
+
+			rd_kafka_CreateAcls(rk, &acl, 1, NULL, queue);
+		}
+		else
+		{
+			rd_kafka_AclBindingFilter_t *acl =
+				rd_kafka_AclBindingFilter_new(RD_KAFKA_RESOURCE_TOPIC, name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, principal, NULL,
+											  RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, errstr, sizeof(errstr));
+
+			rd_kafka_DeleteAcls(rk, &acl, 1, NULL, queue);
+		}
 		why = answer(queue);
 	}
 	else if (strcmp(command, "watermarks") == 0)

@@ -27,16 +27,16 @@ SELECT f.relation::text AS feed,
        u.end_offset - u.size AS lag
 FROM wh.feed f
 JOIN LATERAL (
-    SELECT DISTINCT ON (s.name) s.name, s.generation, s.size, s.end_offset,
-           substring(s.name FROM '[0-9]+$') AS part
+    SELECT s.name, s.generation, s.size, s.end_offset,
+           substring(s.name FROM '[0-9]+$') AS part,
+           max(s.generation) OVER (PARTITION BY substring(s.name FROM '^[^/]*')) AS latest
     FROM wh.source_unit s
-    WHERE s.feed_id = f.feed_id
-    ORDER BY s.name, s.generation DESC) u ON true
+    WHERE s.feed_id = f.feed_id) u ON u.generation = u.latest
 JOIN pg_catalog.pg_foreign_table t ON t.ftrelid = f.source
 JOIN pg_catalog.pg_foreign_server v ON v.oid = t.ftserver
 JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = v.srvfdw AND w.fdwname = 'wh_kafka';
 COMMENT ON VIEW wh.kafka_offset IS 'a row per partition that a feed has read: the next offset to read';
-COMMENT ON COLUMN wh.kafka_offset.generation IS 'incarnation of the topic';
+COMMENT ON COLUMN wh.kafka_offset.generation IS 'incarnation of the topic; the latest one that the feed has read';
 COMMENT ON COLUMN wh.kafka_offset.end_offset IS 'the partition''s end when the feed read from it last';
 COMMENT ON COLUMN wh.kafka_offset.lag IS 'messages left at that time';
 

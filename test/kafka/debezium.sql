@@ -28,6 +28,21 @@ SELECT results_eq('SELECT "offset"::int, sqlstate FROM wh.kafka_errors(''custome
 SELECT throws_like('SELECT * FROM customer WHERE off = 8', '%truncated%', 'truncate: clearly');
 SELECT throws_ok($$INSERT INTO customer (id) VALUES (1)$$, '0A000', NULL, 'no INSERT');
 
+-- as a feed: versions by source time, deletes, and error events for what is no change
+SELECT wh.create_feed('customer', 'customer', 'upsert', '{id}', sequence_by => 'at') \gset x
+SELECT wh.create_feed('screened', 'customer', 'upsert', '{id}', sequence_by => 'at') \gset x
+SELECT wh.add_screen('screened', 'named', 'length(name) > 0') \gset x
+SELECT wh.ingest('customer') \gset x
+SELECT wh.ingest('screened') \gset x
+SELECT results_eq('SELECT id, name, is_deleted, extract(epoch FROM effective_from)::numeric(20,3) FROM staging.customer_history WHERE effective_from < ''2025-01-01'' ORDER BY id, effective_from', $$VALUES
+  (1, 'Ann', false, 1704067200.123), (1, 'Anna', false, 1704067202.000), (2, 'Bob', false, 1704067201.000), (2, 'Bob', true, 1704067203.000),
+  (3, 'Cid', false, 1704067204.000), (3, NULL, true, 1704067205.000)$$, 'a feed has the versions of the database, at its times');
+SELECT results_eq('SELECT id, name, is_deleted, effective_from FROM staging.screened_history ORDER BY 1, 4', 'SELECT id, name, is_deleted, effective_from FROM staging.customer_history ORDER BY 1, 4', 'with a screen as well');
+SELECT results_eq('SELECT id, name FROM staging.customer ORDER BY id', $$VALUES (1, 'Anna')$$, 'and its current rows');
+SELECT results_eq('SELECT "offset"::int, sqlstate FROM wh.error_event WHERE feed = ''staging.customer'' ORDER BY 1', $$VALUES (8, '0A000'), (9, '22P02'), (10, '22P02'), (11, '22P02'), (12, '22P02'), (13, '22P02'), (14, '23502')$$,
+  'what is no change is an error event, a truncate as well');
+SELECT is_empty('SELECT * FROM wh.check()', 'wh.check() finds nothing');
+
 \! $KAFKA_CTL topic tomb 1
 \! printf '7\t{"id":7,"n":1}\n8\t{"n":2}\n7\t\\N\n' | $KAFKA_CTL produce tomb
 CREATE FOREIGN TABLE keyed (id int, n int, off bigint OPTIONS (metadata 'offset')) SERVER shop OPTIONS (topic 'tomb', key_column 'id');

@@ -31,6 +31,25 @@ CREATE FOREIGN TABLE by_bearer (line text) SERVER bearer OPTIONS (topic 'login',
 CREATE USER MAPPING FOR CURRENT_USER SERVER bearer OPTIONS (sasl_oauthbearer_config 'principal=wh');
 SELECT results_eq('SELECT line FROM by_bearer LIMIT 1', ARRAY['hello'], 'OAUTHBEARER');
 
+-- what the broker's access control refuses
+\! $KAFKA_CTL topic login_closed 1
+\! echo hello | $KAFKA_CTL produce login_closed
+\! $KAFKA_CTL deny login_closed wh
+CREATE FOREIGN TABLE closed (line text) SERVER scram OPTIONS (topic 'login_closed', format 'text');
+SELECT matches(all_of('SELECT * FROM closed'), '^42501\|.*login_closed.*authorization.*access control', 'reading is refused');
+SELECT matches(all_of($$INSERT INTO closed VALUES ('x')$$), '^42501\|.*login_closed.*authorization.*access control', 'and writing');
+SELECT wh.create_feed('closed', 'closed', 'append') \gset x
+SELECT matches(all_of($$SELECT wh.ingest('closed')$$), '^42501\|.*login_closed.*authorization.*access control', 'and loading');
+\! $KAFKA_CTL allow login_closed wh
+CREATE FUNCTION await(query text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+  FOR i IN 1..600 LOOP
+    IF all_of(query) = 'no error' THEN RETURN true; END IF;
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+  RETURN false; END $$;
+SELECT ok(await($$SELECT wh.ingest('closed')$$), 'until it is allowed');
+SELECT results_eq('SELECT line FROM staging.closed', ARRAY['hello'], 'then all is there');
+
 ALTER USER MAPPING FOR CURRENT_USER SERVER scram OPTIONS (SET password 'hush-hush');
 SELECT matches(all_of('SELECT * FROM by_scram'), '^28000.*Check username and password', 'wrong password: reading');
 SELECT unalike(all_of('SELECT * FROM by_scram'), '%hush-hush%', 'is not shown');

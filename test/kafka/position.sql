@@ -14,6 +14,12 @@ SELECT throws_ok($$SELECT wh.seek_feed('events', 'middle')$$, '22023', NULL, 'an
 SELECT throws_ok($$SELECT wh.seek_feed('events', offsets => '{"2": 1}')$$, '22023', NULL, 'an unknown partition');
 SELECT throws_ok($$SELECT wh.seek_feed('events', offsets => '{"1": 51}')$$, '22003', NULL, 'an offset beyond the end');
 SELECT throws_ok($$SELECT wh.seek_feed('events', offsets => '{"1": "x"}')$$, '22023', NULL, 'no number');
+SELECT throws_ok(format($$SELECT wh.seek_feed('events', offsets => '{"1": %s}')$$, n), '22023', 'the offset of partition 1 is not a whole number of at least 0', 'nor is ' || n) FROM unnest('{1.5,-1,"null",1e30,[1],true}'::text[]) n;
+SELECT throws_ok(format($$SELECT wh.seek_feed('events', offsets => '{"%s": 1}')$$, p), '22023', NULL, 'no partition: ' || p) FROM unnest('{01,+1,-1,"1 ",x,"",99999999999}'::text[]) p;
+SELECT throws_ok(format($$SELECT wh.seek_feed('events', offsets => '%s')$$, o), '22023', NULL, 'no object: ' || o) FROM unnest('{[1],1,"null"}'::text[]) o;
+SELECT throws_ok($$SELECT wh.seek_feed('events', 'latest', now())$$, '22023', NULL, 'one place only');
+SELECT throws_ok($$SELECT wh.seek_feed(NULL, 'latest')$$, '22004', NULL, 'no feed');
+SELECT throws_ok($$SELECT wh.seek_feed('nothing', 'latest')$$, '42704', NULL, 'an unknown feed');
 
 SELECT wh.seek_feed('events', 'latest') \gset
 SELECT is(wh.ingest('events'), NULL, 'from the end on there is nothing');
@@ -25,6 +31,12 @@ SELECT throws_ok($$SELECT wh.seek_feed('events', 'earliest')$$, '55000', NULL, '
 SELECT wh.seek_feed('keyed', at => '2024-01-01 01:30') \gset
 SELECT wh.ingest('keyed') \gset x
 SELECT is((SELECT array_agg(id ORDER BY id) FROM staging.keyed), ARRAY(SELECT generate_series(90, 101)), 'from a time on');
+CREATE FUNCTION seek_to(t timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN
+  PERFORM wh.seek_feed('keyed', at => t);
+  RETURN (SELECT sum(next_offset) FROM wh.kafka_offset WHERE feed = 'staging.keyed'); END $$;
+SELECT is(seek_to(t::timestamptz), CASE WHEN t = 'infinity' THEN 102 ELSE 0 END::bigint, 'at ' || t)
+  FROM unnest('{-infinity,0044-03-15 BC,1969-12-31 23:59:59.999+00,1969-12-31 23:59:59.998+00,1969-12-31 23:59:59.997+00,1969-12-31 23:59:59+00,1970-01-01+00,infinity}'::text[]) t;
+SELECT wh.seek_feed('keyed', 'latest') \gset x
 SELECT wh.seek_feed('keyed', offsets => '{"0": 0}') \gset
 SELECT wh.ingest('keyed') \gset x
 SELECT set_eq('SELECT id FROM staging.keyed WHERE id < 90', ARRAY(SELECT generate_series(0, 88, 2)), 'from given offsets on');
@@ -98,4 +110,17 @@ SELECT throws_matching($$SELECT * FROM dblink('other', 'SELECT wh.ingest(''event
   '(could not serialize|in the meantime)', 'a second consumer with an old snapshot fails');
 SELECT dblink_exec('other', 'ROLLBACK') \gset
 SELECT is((SELECT count(*)::int FROM staging.events WHERE id = 300), 1, 'and repeats nothing');
+
+-- a seek that waits for the first load sees what it has loaded
+CREATE FOREIGN TABLE first_load (id int) SERVER shop OPTIONS (topic 'position_start');
+SELECT wh.create_feed('first_load', 'first_load', 'append') \gset x
+SELECT dblink_exec('other', 'BEGIN') \gset
+SELECT * FROM dblink('other', $$SELECT wh.ingest('first_load')$$) AS t(b bigint) \gset x
+SELECT dblink_connect('third', format('host=%s port=%s user=%s dbname=%s', :'host', :'port', current_user, current_database())) \gset
+SELECT dblink_send_query('third', $$SELECT wh.seek_feed('first_load', 'earliest')$$) \gset
+DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;
+SELECT dblink_exec('other', 'COMMIT') \gset
+SELECT throws_matching($$SELECT * FROM dblink_get_result('third') AS t(x text)$$, 'cannot go back', 'a seek that has waited for the first load');
+SELECT wh.ingest('first_load') \gset x
+SELECT results_eq('SELECT id FROM staging.first_load ORDER BY 1', 'SELECT generate_series(0, 41)', 'nothing is staged twice');
 SELECT * FROM finish();

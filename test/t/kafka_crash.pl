@@ -10,6 +10,7 @@ use Time::HiRes qw(usleep time);
 
 my $messages = $ENV{MESSAGES} // 200_000;
 my $kills = $ENV{KILLS} // 10;
+my $ends = $ENV{ENDS} // 10;
 my $seed = $ENV{SEED} // int(time());
 my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
 srand($seed);
@@ -65,20 +66,24 @@ SELECT wh.create_fact('sale', 'SELECT id, amount, effective_from AS at FROM stag
 });
 $node->restart;
 
-my $producer = fork() // die;
-if ($producer == 0)
+# Produce messages with these ids, in a process of its own, for about so many seconds or more.
+sub produce
 {
+	my ($from, $to, $pause) = @_;
+	my $producer = fork() // die;
+	return $producer if $producer;
 	open(my $out, '|-', $tool, 'produce', 'crash') or die $!;
 	$out->autoflush(1);
-	for my $i (1 .. $messages)
+	for my $i ($from .. $to)
 	{
 		print $out "$i\t{\"id\":$i,\"amount\":1.5}\n";
-		usleep(3_000) if $i % 50 == 0;
+		usleep($pause) if $i % 50 == 0;
 	}
 	close $out or POSIX::_exit(1);
 	POSIX::_exit(0);
 }
 
+my $producer = produce(1, $messages, 5_000);
 my $started = time();
 for my $kill (1 .. $kills)
 {
@@ -88,16 +93,22 @@ for my $kill (1 .. $kills)
 	broker('start') if $kill == 3 || $kill == 7;
 	start_again($node);
 }
-for (1 .. 2)
+waitpid($producer, 0);
+is($?, 0, 'every message is sent');
+
+# the same with the worker ended at random moments; the postmaster starts it again after 10 s
+$producer = produce($messages + 1, 2 * $messages, 1_000_000 * 11 * $ends / ($messages / 50));
+for (1 .. $ends)
 {
-	usleep(int(rand(500_000)));
 	$node->poll_query_until('wh', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}) or die;
-	is($node->safe_psql('wh', q{SELECT bool_and(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}), 't', 'the worker is terminated');
+	usleep(int(rand(1_000_000)));
+	is($node->safe_psql('wh', q{SELECT bool_and(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}), 't', 'the worker is ended');
 }
 waitpid($producer, 0);
 is($?, 0, 'every message is sent');
+$messages *= 2;
 ok($node->poll_query_until('wh', "SELECT (SELECT count(*) FROM staging.event) >= $messages AND (SELECT count(*) FROM staging.state) >= $messages AND (SELECT count(*) FROM mart.sale) >= $messages"),
-	"everything arrives ($kills kills)");
+	"everything arrives ($kills kills, $ends ends)");
 note sprintf('%.0f s', time() - $started);
 is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id), min(id), max(id) FROM staging.event'), "$messages|$messages|1|$messages", 'events: none missing, none twice');
 is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.state_history'), "$messages|$messages", 'states: none missing, none twice');

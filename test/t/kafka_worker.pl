@@ -158,6 +158,18 @@ CREATE SERVER sealed FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$
 CREATE FOREIGN TABLE sealed (id int) SERVER sealed OPTIONS (topic 'sealed');
 SELECT wh.create_feed('sealed', 'sealed', 'append');
 });
+tool('topic', 'closed', 1);
+produce('closed', [ 1 .. 10 ]);
+tool('deny', 'closed', 'wh');
+$node->safe_psql('wh', qq{
+CREATE SERVER closed FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SASL}', security_protocol 'sasl_plaintext', sasl_mechanism 'SCRAM-SHA-256');
+CREATE USER MAPPING FOR CURRENT_USER SERVER closed OPTIONS (username 'wh', password 'wh-secret');
+CREATE FOREIGN TABLE closed (id int) SERVER closed OPTIONS (topic 'closed');
+SELECT wh.create_feed('closed', 'closed', 'append');
+});
+becomes('closed', q{state = 'retrying' AND last_error LIKE '%uthorization%' AND next_retry_at IS NOT NULL}, 'a refused authorization is a state');
+tool('allow', 'closed', 'wh');
+staged('closed', 10, 'and is tried again');
 becomes('locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND last_error NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
 becomes('sealed', q{state = 'retrying' AND last_error LIKE '%certificate%'}, 'a wrong certificate is a state');
 $node->safe_psql('wh', qq{
@@ -176,8 +188,32 @@ staged('first', 40, 'it is back');
 produce('first', [ 41 .. 50 ], 'p=0', 'commit');
 produce('first', [ 901 .. 910 ], 'p=0', 'abort');
 staged('first', 50, 'messages of aborted transactions are left out');
-tool('watermarks', 'first');
 ok($node->poll_query_until('wh', q{SELECT sum(lag) = 0 AND sum(next_offset) >= 62 FROM wh.kafka_offset WHERE feed = 'staging.first'}), 'and no lag is left');
+
+# what the worker tells the broker, and of itself
+my $stored = $node->safe_psql('wh', q{SELECT string_agg(next_offset::text, ' ' ORDER BY partition) FROM wh.kafka_offset WHERE feed = 'staging.first'});
+my $told = '';
+for (1 .. 300)
+{
+	$told = join(' ', map { (split)[1] } `$tool committed first widgets_wh.wh.staging.first`);
+	last if $told eq $stored;
+	select(undef, undef, undef, 0.1);
+}
+is($told, $stored, 'the worker tells the broker its offsets');
+for my $i (1 .. 8)
+{
+	produce('second', [ 200 + $i ]);
+	sleep 1;    # rates are taken over 5 s
+}
+becomes('second', 'rows_per_second > 0 AND rows_per_second < 1000', 'messages a second are in wh.status');
+is($node->safe_psql('wh', q{SELECT DISTINCT query FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker' AND query ~ '^(ingest|publish|list feeds|start a batch|look for|connect|count|report)'}) ne '', 1, 'what it does is in pg_stat_activity');
+sub switches { return $node->safe_psql('wh', q{SELECT substring(pg_read_file('/proc/' || pid || '/status') FROM 'voluntary_ctxt_switches:\s+(\d+)') FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker' AND datname = 'wh'}); }
+$node->safe_psql('wh', q{SELECT wh.pause_feed(relation::text) FROM wh.feed WHERE relation::text NOT IN ('staging.first', 'staging.second')});
+sleep 2;
+my $switches = switches();
+sleep 3;
+cmp_ok(switches() - $switches, '<', 100, 'with nothing to load it waits');
+$node->safe_psql('wh', q{SELECT wh.resume_feed(relation::text) FROM wh.feed WHERE is_paused});
 
 # a run beside the worker
 produce('first', [ 51 .. 5000 ]);

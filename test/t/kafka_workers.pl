@@ -178,10 +178,37 @@ cmp_ok($node->safe_psql('wh', q{SELECT count(DISTINCT b.backend_pid) FROM wh.bat
 is($node->safe_psql('wh', q{SELECT count(*) FROM wh.batch b, since n WHERE b.batch_id > n.batch_id AND b.kind = 'ingest' AND b.backend_pid = (SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker')}), '0',
 	'the leader does not');
 
-# What happens between reading and writing. A shared lock keeps workers from their turn, and from
-# nothing else; the session that has it can load the feed meanwhile.
-my $class = 0x77680001;
+# While a session has a feed, no worker writes to it.
+is($node->safe_psql('wh', qq{
+CREATE TABLE seen (n bigint);
+BEGIN;
+SELECT wh.ingest('event') \\gset
+\\! printf '1\\t{"id":6000001}\\n2\\t{"id":6000002}\\n3\\t{"id":6000003}\\n' | $tool produce event
+\\! printf '1\\t{"id":4000000,"v":1,"at":"2026-01-02"}\\n' | $tool produce state
+DO \$\$
+BEGIN
+  WHILE NOT EXISTS (SELECT FROM staging.state WHERE id = 4000000) LOOP PERFORM pg_sleep(0.02); END LOOP;
+  PERFORM pg_sleep(0.5);    -- nothing shows that a worker does nothing
+END
+\$\$;
+INSERT INTO seen SELECT count(*) FROM staging.event WHERE id IN (6000001, 6000002, 6000003);
+SELECT wh.ingest('event') \\gset
+COMMIT;
+SELECT n FROM seen;
+}), '0', 'while a session has a feed no worker writes to it');
+is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.event WHERE id IN (6000001, 6000002, 6000003)'), '3|3', 'which stages each message once');
+
+# What happens between reading and writing. A screen holds workers up when they have read; the
+# session whose lock it waits for can load the feed meanwhile.
 my $probe = 5_000_000;
+$node->safe_psql('wh', q{
+CREATE FUNCTION public.gate(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  PERFORM pg_advisory_lock_shared(42), pg_advisory_unlock_shared(42);
+  RETURN true;
+END $$;
+SELECT wh.add_screen('event', 'gate', 'public.gate(id)');
+});
 sub meanwhile
 {
 	my ($waiting, $lines, $where, $sql) = @_;
@@ -194,11 +221,11 @@ sub meanwhile
 	close $file;
 	return $node->safe_psql('wh', qq{
 BEGIN;
-SELECT FROM wh.feed f, pg_advisory_xact_lock_shared($class, f.feed_id::int) WHERE f.relation::text = 'staging.event';
+SELECT FROM pg_advisory_xact_lock(42);
 \\! $tool produce event $where < lines
 DO \$\$
 BEGIN
-  WHILE (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareRowExclusiveLock' AND NOT granted) < $waiting LOOP
+  WHILE (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted) < $waiting LOOP
     PERFORM pg_sleep(0.02);
   END LOOP;
 END
