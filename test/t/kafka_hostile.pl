@@ -232,6 +232,7 @@ sub most
 	my ($what) = @_;
 	return $node->safe_psql('wh', "SELECT max((SELECT count(*) FROM pg_ls_dir('/proc/' || pid || '/$what'))) FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'");
 }
+slowest(3);    # feeds are listed every second
 my @left = (most('task'), most('fd'));
 $node->safe_psql('wh', q{
 CREATE FOREIGN TABLE missing (id int) SERVER shop OPTIONS (topic 'missing');
