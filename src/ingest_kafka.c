@@ -26,21 +26,13 @@ wh_topic_group(const WhFeed *feed)
 	return psprintf("widgets_wh.%s.%s", get_database_name(MyDatabaseId), feed->name);
 }
 
-/* Find the latest unit of a name; NULL = there is none. */
-WhUnit *
-wh_topic_find_unit(WhIngest *ing, const char *name)
+/* Give the partition of a unit; -1 = it is of another topic, which the table had before. */
+static int
+partition_of(const WhUnit *unit, const char *topic, size_t topic_len)
 {
-	HASH_SEQ_STATUS seq;
-	WhUnit	   *unit;
-	WhUnit	   *found = NULL;
-
-	hash_seq_init(&seq, ing->units);
-	while ((unit = hash_seq_search(&seq)) != NULL)
-	{
-		if (strcmp(unit->name, name) == 0 && (found == NULL || unit->generation > found->generation))
-			found = unit;
-	}
-	return found;
+	if (strncmp(unit->name, topic, topic_len) != 0 || unit->name[topic_len] != '/')
+		return -1;
+	return atoi(unit->name + topic_len + 1);
 }
 
 /*
@@ -51,6 +43,10 @@ void
 wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count)
 {
 	WhPartitionRead *before = topic->count == count ? topic->reads : NULL;
+	const char *name = wh_kafka_source_topic(topic->source);
+	size_t		name_len = strlen(name);
+	HASH_SEQ_STATUS seq;
+	WhUnit	   *unit;
 
 	topic->count = count;
 	topic->reads = palloc0(sizeof(WhPartitionRead) * Max(count, 1));
@@ -58,14 +54,22 @@ wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count)
 	{
 		WhPartitionRead *read = &topic->reads[i];
 
-		read->name = psprintf("%s/%d", wh_kafka_source_topic(topic->source), i);
-		read->unit = wh_topic_find_unit(ing, read->name);
+		read->name = psprintf("%s/%d", name, i);
 		if (before)
 		{
 			read->mark = before[i].mark;
 			read->has_mark = before[i].has_mark;
 		}
 		read->is_mine = ing->stream == NULL || wh_ingest_stream_reads(ing->stream, ing->feed->feed_id, i);
+	}
+	hash_seq_init(&seq, ing->units);
+	while ((unit = hash_seq_search(&seq)) != NULL)
+	{
+		int			i = partition_of(unit, name, name_len);
+
+		if (i >= 0 && i < count &&
+			(topic->reads[i].unit == NULL || unit->generation > topic->reads[i].unit->generation))
+			topic->reads[i].unit = unit;
 	}
 }
 
@@ -108,13 +112,14 @@ find_generation(WhIngest *ing, WhTopicRead *topic, int *count)
 	hash_seq_init(&seq, ing->units);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
-		/* units of another topic, which the table had before */
-		if (strncmp(unit->name, name, len) != 0 || unit->name[len] != '/' || unit->generation < topic->generation)
+		int			i = partition_of(unit, name, len);
+
+		if (i < 0 || unit->generation < topic->generation)
 			continue;
 		if (unit->generation > topic->generation)
 			*count = 0;
 		topic->generation = unit->generation;
-		*count = Max(*count, atoi(unit->name + len + 1) + 1);
+		*count = Max(*count, i + 1);
 	}
 }
 

@@ -31,7 +31,6 @@ typedef struct WhTopicRead
 /* ingest_kafka.c */
 extern char *wh_topic_group(const WhFeed *feed);
 extern void wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count);
-extern WhUnit *wh_topic_find_unit(WhIngest *ing, const char *name);
 extern WhKafkaPlace *wh_topic_start(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions);
 extern void wh_topic_take_message(WhIngest *ing, WhTopicRead *topic, WhKafkaSourceRow *message);
 extern void wh_topic_save_places(WhIngest *ing, WhTopicRead *topic);

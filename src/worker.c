@@ -71,6 +71,12 @@ wh_worker_register(void)
 	strlcpy(worker.bgw_type, "widgets_wh worker", BGW_MAXLEN);
 	foreach(lc, names)
 	{
+		bool		again = false;
+
+		for (int i = 0; i < foreach_current_index(lc); i++)
+			again |= strcmp(list_nth(names, i), lfirst(lc)) == 0;
+		if (again)
+			continue;
 		snprintf(worker.bgw_name, BGW_MAXLEN, "widgets_wh worker of %s", (char *) lfirst(lc));
 		strlcpy(worker.bgw_extra, lfirst(lc), BGW_EXTRALEN);
 		RegisterBackgroundWorker(&worker);

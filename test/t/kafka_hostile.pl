@@ -226,6 +226,25 @@ slowest(0.1);
 $node->safe_psql('wh', q{SELECT wh.drop_feed('many_' || i) FROM generate_series(1, 30) i});
 becomes('steady', q{state = 'ready'}, 'it is back');
 
+# nothing is left of feeds that were dropped, and of tries that failed
+sub most
+{
+	my ($what) = @_;
+	return $node->safe_psql('wh', "SELECT max((SELECT count(*) FROM pg_ls_dir('/proc/' || pid || '/$what'))) FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'");
+}
+slowest(3);    # feeds are listed every second
+my @left = (most('task'), most('fd'));
+$node->safe_psql('wh', q{
+CREATE FOREIGN TABLE missing (id int) SERVER shop OPTIONS (topic 'missing');
+SELECT wh.create_feed('missing', 'missing', 'append');
+});
+ok($node->poll_query_until('wh', q{SELECT max(failures) > 2 FROM wh.worker_feed}), 'a feed fails again and again');
+$node->safe_psql('wh', q{SELECT wh.drop_feed('missing')});
+slowest(3);
+cmp_ok(most('task'), '<=', $left[0] + 4, 'no thread is left');
+cmp_ok(most('fd'), '<=', $left[1] + 8, 'no file is left open');
+cmp_ok($left[0], '<', 30, 'nor of thirty feeds');
+
 # the message of an alert is cut between characters
 $node->safe_psql('wh', q{SELECT wh.alter_feed('other', reject_limit => 0)});
 my $listened = $node->safe_psql('wh', qq{

@@ -36,7 +36,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', qq{
 shared_preload_libraries = 'widgets_wh'
-widgets_wh.databases = 'wh, other'
+widgets_wh.databases = 'wh, other, wh'
 widgets_wh.batch_interval = '50ms'
 widgets_wh.publish_interval = '200ms'
 shared_buffers = '64MB'
