@@ -31,6 +31,9 @@
 #define BUFFER_ROWS 1000
 #define BUFFER_BYTES (256 * 1024)
 
+/* Blocks after which written pages leave the cache, though it has room: new ones cost more than they save. */
+#define RING_BLOCKS (128 * 1024 * 1024 / BLCKSZ)
+
 typedef struct WhBulkWriterState
 {
 	EState	   *estate;
@@ -110,7 +113,7 @@ wh_bulk_open(Oid relid, bool at_end)
 	state->bistate = GetBulkInsertState();
 	FreeAccessStrategy(state->bistate->strategy);
 	state->bistate->strategy = NULL;
-	state->ring_after = nblocks + NBuffers / 4;
+	state->ring_after = nblocks + Min(NBuffers / 4, RING_BLOCKS);
 	state->options = at_end ? TABLE_INSERT_SKIP_FSM : 0;
 	/* One block that a reset keeps holds a whole batch. */
 	state->batch_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh bulk rows",
@@ -121,8 +124,9 @@ wh_bulk_open(Oid relid, bool at_end)
 
 /*
  * Build the indexes at close instead of row by row, if the table was empty.
- * For writers whose caller looks nothing up through an index meanwhile.  Whoever plans a query over the table then waits for the
- * end of the transaction.
+ * For writers whose caller looks nothing up through an index meanwhile.
+ * Whoever plans a query over the table then waits for the end of the
+ * transaction.
  */
 void
 wh_bulk_defer_indexes(WhBulkWriter *writer)
@@ -138,9 +142,9 @@ wh_bulk_defer_indexes(WhBulkWriter *writer)
 
 /*
  * Keep what is written in the cache: indexes, statistics and the next step of
- * the cycle read it again.  What is more than a quarter of the cache goes
- * through a small ring of buffers, as COPY's rows do, and does not push out
- * everything else.
+ * the cycle read it again.  What is more than a quarter of the cache, or 128 MB,
+ * goes through a small ring of buffers, as COPY's rows do, and does not push
+ * out everything else.
  */
 static void
 choose_ring(WhBulkWriterState *state)
