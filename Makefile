@@ -8,16 +8,17 @@
 EXTENSION  = widgets_wh
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" widgets_wh.control)
 MODULE_big = widgets_wh
-OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA_built = sql/widgets_wh--$(EXTVERSION).sql
 
 # The install script is joined from pieces, in this order.
 SQL_PIECES = $(sort $(wildcard sql/install/*.sql))
 
 # Compiled and run on every push with all warnings; CI adds -Werror.
+PG_CPPFLAGS = -Isrc
 PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -MMD -MP $(EXTRA_CFLAGS)
 SHLIB_LINK  = -lcsv -lz -lzstd -lrdkafka
-EXTRA_CLEAN = sql/widgets_wh--*.sql src/*.d build
+EXTRA_CLEAN = sql/widgets_wh--*.sql src/*.d src/*/*.d build
 
 # Bitcode would double the time of every build and inlines nothing here.
 override with_llvm = no
@@ -43,7 +44,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Generated data must not depend on the machine: no a * b + c in one rounding.
-src/generator_%.o: CFLAGS += -ffp-contract=off
+src/generator/%.o: CFLAGS += -ffp-contract=off
 
 sql/widgets_wh--$(EXTVERSION).sql: $(SQL_PIECES) widgets_wh.control
 	cat $(SQL_PIECES) > $@

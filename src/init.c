@@ -11,7 +11,7 @@
 #include "fmgr.h"
 
 #include "settings.h"
-#include "worker.h"
+#include "run/worker.h"
 
 WH_MODULE_MAGIC;
 

@@ -1,0 +1,63 @@
+/*
+ * csv_scan.h
+ *	  A scan of one CSV file, as the files csv_source.c, csv_header.c and
+ *	  csv_text.c share it.
+ */
+#ifndef WH_CSV_SCAN_H
+#define WH_CSV_SCAN_H
+
+#include "widgets_wh.h"
+
+#include "csv/csv_reader.h"
+#include "csv/csv_source.h"
+#include "value/value_convert.h"
+
+/* A column to convert. */
+typedef struct WhCsvScanColumn
+{
+	AttrNumber	attnum;
+	int			field;			/* -1 = metadata */
+	bool		is_line;
+	WhValueConverter *convert;
+} WhCsvScanColumn;
+
+struct WhCsvScan
+{
+	WhCsvTable *table;
+	MemoryContext context;
+	MemoryContext row_context;	/* errors of the row */
+	bool		row_context_used;
+	char	   *name;
+	WhCsvReader *reader;		/* NULL = could not be opened, or ended */
+	WhRowError	open_error;
+	bool		collect;
+	bool		lazy;
+	bool		started;		/* the header was read */
+	bool		ended;
+	bool		failed;
+	bool		split;			/* the current record has the right fields */
+	char	   *header;			/* the header as it came; NULL = none */
+	Size		header_len;
+	bool		checksum_known;
+	uint8		checksum[WH_CSV_CHECKSUM_LENGTH];
+
+	int			encoding;		/* of the file */
+	Oid			conversion;		/* to the database's, or invalid */
+	Size		null_len;
+	int			nfields;		/* each record must have */
+	int		   *field_of;		/* by attnum - 1; -1 = none */
+	int			ncolumns;
+	WhCsvScanColumn *columns;
+	Datum		filename;		/* for filename columns */
+	WhValueArena *arena;
+	WhSourceRow row;
+	AttrNumber	current;		/* column being converted, for messages */
+};
+
+extern void wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
+							 const char *message);
+extern bool wh_csv_match_header(WhCsvScan *scan, WhCsvRecord *header);
+extern bool wh_csv_decode(WhCsvScan *scan, const char **s, Size *len,
+						  char **message);
+
+#endif							/* WH_CSV_SCAN_H */

@@ -1,0 +1,522 @@
+/*
+ * csv_source.c
+ *	  The rows of one file of a CSV table: matches its header, converts the
+ *	  columns asked for and collects every error of a row.
+ *
+ * A record or a file that can't be read is a row with errors, or, when the
+ * caller does not collect them, an error raised with file and line.  Runs in
+ * any backend, in the caller's transaction; takes no locks.  Files and memory
+ * are freed with the memory context that was current at wh_csv_begin.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "csv/csv_scan.h"
+
+/* Say file, line and column of whatever is raised. */
+static void
+row_error_context(void *arg)
+{
+	WhCsvScan  *scan = arg;
+
+	if (scan->reader == NULL || scan->reader->line == 0)
+		errcontext("CSV file \"%s\"", scan->name);
+	else if (scan->current > 0)
+		errcontext("CSV file \"%s\", line %lld, column \"%s\"", scan->name,
+				   (long long) scan->reader->line,
+				   NameStr(TupleDescAttr(scan->table->desc, scan->current - 1)->attname));
+	else
+		errcontext("CSV file \"%s\", line %lld", scan->name,
+				   (long long) scan->reader->line);
+}
+
+/* Note an error of the row, or raise it. */
+void
+wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
+				 const char *message)
+{
+	WhRowError *error;
+	MemoryContext old;
+
+	if (!scan->collect)
+	{
+		scan->current = attnum;
+		ereport(ERROR,
+				(errcode(sqlerrcode),
+				 errmsg_internal("%s", message)));
+	}
+	old = MemoryContextSwitchTo(scan->row_context);
+	scan->row_context_used = true;
+	error = palloc(sizeof(WhRowError));
+	error->attnum = attnum;
+	error->sqlerrcode = sqlerrcode;
+	error->message = pstrdup(message);
+	scan->row.errors = lappend(scan->row.errors, error);
+	MemoryContextSwitchTo(old);
+}
+
+/* Set the row to a record or file that can't be read at all. */
+static WhSourceRow *
+broken_row(WhCsvScan *scan)
+{
+	TupleDesc	desc = scan->table->desc;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+		scan->row.isnull[i] = true;
+	scan->split = false;
+	if (scan->reader != NULL)
+	{
+		scan->row.low = scan->reader->line;
+		scan->row.byte_offset = scan->reader->byte_offset;
+		scan->row.raw = scan->reader->raw;
+		scan->row.raw_len = scan->reader->raw_len;
+		scan->row.is_part = scan->failed || scan->reader->skip_line;
+	}
+	return &scan->row;
+}
+
+/* Set the row to a failure that ends the file. */
+static WhSourceRow *
+failed_row(WhCsvScan *scan)
+{
+	scan->failed = true;
+	scan->ended = true;
+	return broken_row(scan);
+}
+
+/*
+ * Read the header, or what stands for it.  Returns the row of a failure, or
+ * NULL when rows can follow.
+ */
+static WhSourceRow *
+start_file(WhCsvScan *scan)
+{
+	WhCsvReader *reader = scan->reader;
+	WhCsvTable *table = scan->table;
+	WhCsvNext	next;
+	int			field = 0;
+	int			i;
+
+	scan->started = true;
+	if (reader == NULL)
+	{
+		wh_csv_add_error(scan, 0, scan->open_error.sqlerrcode, scan->open_error.message);
+		return failed_row(scan);
+	}
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		WhCsvColumn *column = &table->columns[i];
+
+		if (table->options.header != WH_CSV_HEADER_MATCH &&
+			!column->is_filename && !column->is_line)
+			scan->field_of[column->attnum - 1] = field++;
+	}
+	scan->nfields = field;
+	if (table->options.header != WH_CSV_HEADER_NONE)
+	{
+		next = wh_csv_reader_next(reader);
+		if (next == WH_CSV_BAD || next == WH_CSV_FAILED)
+		{
+			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			return failed_row(scan);
+		}
+		if (next == WH_CSV_RECORD)
+		{
+			scan->header = MemoryContextAlloc(scan->context, reader->raw_len + 1);
+			memcpy(scan->header, reader->raw, reader->raw_len);
+			scan->header_len = reader->raw_len;
+		}
+		if (table->options.header == WH_CSV_HEADER_MATCH)
+		{
+			if (next == WH_CSV_END)
+			{
+				wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+						  "file is empty: it has no header");
+				return failed_row(scan);
+			}
+			if (!wh_csv_match_header(scan, reader->record))
+				return failed_row(scan);
+		}
+	}
+	for (i = 0; i < scan->ncolumns; i++)
+	{
+		WhCsvScanColumn *column = &scan->columns[i];
+
+		if (column->convert != NULL)
+			column->field = scan->field_of[column->attnum - 1];
+	}
+	reader->keep_blank = scan->nfields == 1;
+	return NULL;
+}
+
+/*
+ * Convert the columns of the current record into the row, as wh_csv_next does
+ * unless it was told to be lazy.
+ */
+void
+wh_csv_convert(WhCsvScan *scan)
+{
+	WhCsvRecord *record = scan->reader->record;
+	Datum	   *values = scan->row.values;
+	bool	   *isnull = scan->row.isnull;
+	const char *null_string = scan->table->options.null_string;
+	bool		check = record->maybe_high || record->maybe_nul;
+	WhRowError	error;
+	int			i;
+
+	for (i = 0; i < scan->ncolumns; i++)
+	{
+		WhCsvScanColumn *column = &scan->columns[i];
+		int			a = column->attnum - 1;
+		Size		len;
+		bool		quoted;
+		const char *s;
+
+		if (unlikely(column->convert == NULL))
+		{
+			values[a] = column->is_line ? Int64GetDatum(scan->row.low) : scan->filename;
+			isnull[a] = false;
+			continue;
+		}
+		s = wh_csv_field(record, column->field, &len, &quoted);
+		if (len == scan->null_len && !quoted && memcmp(s, null_string, len) == 0)
+		{
+			values[a] = (Datum) 0;
+			isnull[a] = true;
+			continue;
+		}
+		scan->current = column->attnum;
+		if (unlikely(check))
+		{
+			char	   *message;
+
+			if (!wh_csv_decode(scan, &s, &len, &message))
+			{
+				isnull[a] = true;
+				wh_csv_add_error(scan, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message);
+				continue;
+			}
+		}
+		isnull[a] = false;
+		if (unlikely(!wh_value_convert(column->convert, s, len, &values[a],
+									   scan->collect ? &error : NULL)))
+		{
+			isnull[a] = true;
+			wh_csv_add_error(scan, column->attnum, error.sqlerrcode, error.message);
+		}
+	}
+	scan->current = 0;
+}
+
+/* Read the next record into the row; the error context is set. */
+static WhSourceRow *
+next_row(WhCsvScan *scan)
+{
+	WhCsvReader *reader;
+	WhSourceRow *row = &scan->row;
+
+	if (!scan->started)
+	{
+		WhSourceRow *failure = start_file(scan);
+
+		if (failure != NULL)
+			return failure;
+	}
+	reader = scan->reader;
+	switch (wh_csv_reader_next(reader))
+	{
+		case WH_CSV_RECORD:
+			break;
+		case WH_CSV_END:
+			scan->ended = true;
+			scan->checksum_known = reader->file != NULL &&
+				wh_csv_file_checksum(reader->file, scan->checksum);
+			return NULL;
+		case WH_CSV_BAD:
+			scan->row_context_used = true;
+			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			return broken_row(scan);
+		case WH_CSV_FAILED:
+			wh_csv_add_error(scan, 0, reader->error.sqlerrcode, reader->error.message);
+			return failed_row(scan);
+	}
+
+	row->low = reader->line;
+	row->byte_offset = reader->byte_offset;
+	row->raw = reader->raw;
+	row->raw_len = reader->raw_len;
+	row->is_part = false;
+	if (unlikely(reader->record->nfields != scan->nfields))
+	{
+		scan->row_context_used = true;
+		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
+				  psprintf("record has %d fields, but %d are expected",
+						   reader->record->nfields, scan->nfields));
+		return broken_row(scan);
+	}
+	scan->split = true;
+	if (!scan->lazy)
+		wh_csv_convert(scan);
+	return row;
+}
+
+/*
+ * Read the next row; NULL at the end of the file.  The row, its values and its
+ * errors live until the next call.  Columns not asked for are NULL.
+ */
+WhSourceRow *
+wh_csv_next(WhCsvScan *scan)
+{
+	ErrorContextCallback callback;
+	MemoryContext old;
+	WhSourceRow *row;
+
+	if (unlikely(scan->ended))
+		return NULL;
+	CHECK_FOR_INTERRUPTS();
+	wh_value_arena_reset(scan->arena);
+	if (unlikely(scan->row_context_used))
+	{
+		MemoryContextReset(scan->row_context);
+		scan->row_context_used = false;
+		scan->row.errors = NIL;
+	}
+	scan->current = 0;
+	callback.callback = row_error_context;
+	callback.arg = scan;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	old = MemoryContextSwitchTo(scan->row_context);
+	row = next_row(scan);
+	MemoryContextSwitchTo(old);
+	error_context_stack = callback.previous;
+	return row;
+}
+
+/* Make a scan without a reader. */
+static WhCsvScan *
+make_scan(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "widgets_wh CSV scan",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WhCsvScan  *scan = palloc0(sizeof(WhCsvScan));
+	TupleDesc	desc = table->desc;
+	int			database = GetDatabaseEncoding();
+	int			i;
+
+	scan->context = context;
+	scan->row_context = AllocSetContextCreate(context, "widgets_wh CSV row",
+											  ALLOCSET_DEFAULT_SIZES);
+	scan->table = table;
+	scan->name = pstrdup(name);
+	scan->collect = (flags & WH_CSV_COLLECT) != 0;
+	scan->lazy = (flags & WH_CSV_LAZY) != 0;
+	scan->arena = wh_value_arena_create(context);
+	scan->null_len = strlen(table->options.null_string);
+	scan->row.values = palloc0(sizeof(Datum) * desc->natts);
+	scan->row.isnull = palloc(sizeof(bool) * desc->natts);
+	memset(scan->row.isnull, true, sizeof(bool) * desc->natts);
+	scan->row.source_time = DT_NOBEGIN;
+	scan->row.byte_offset = -1;
+
+	scan->encoding = table->options.encoding >= 0 ? table->options.encoding : database;
+	if (scan->encoding == PG_SQL_ASCII)
+		scan->encoding = database;
+	if (scan->encoding != database && database != PG_SQL_ASCII)
+	{
+		scan->conversion = FindDefaultConversionProc(scan->encoding, database);
+		if (!OidIsValid(scan->conversion))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FUNCTION),
+					 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
+							pg_encoding_to_char(scan->encoding),
+							pg_encoding_to_char(database))));
+	}
+
+	scan->field_of = palloc(sizeof(int) * desc->natts);
+	for (i = 0; i < desc->natts; i++)
+		scan->field_of[i] = -1;
+	scan->columns = palloc0(sizeof(WhCsvScanColumn) * table->ncolumns);
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		WhCsvColumn *from = &table->columns[i];
+		Form_pg_attribute att = TupleDescAttr(desc, from->attnum - 1);
+		WhCsvScanColumn *to = &scan->columns[scan->ncolumns];
+
+		if (attnums != NULL && !bms_is_member(from->attnum, attnums))
+			continue;
+		scan->ncolumns++;
+		to->attnum = from->attnum;
+		to->field = -1;
+		to->is_line = from->is_line;
+		if (from->is_filename)
+			scan->filename = CStringGetTextDatum(name);
+		else if (!from->is_line)
+			to->convert = wh_value_converter(att->atttypid, att->atttypmod, scan->arena);
+	}
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+/*
+ * Begin to read a file of the table.  attnums are the columns wanted, NULL for
+ * all; flags are WH_CSV_*.  The scan lives in a child of the current memory
+ * context.  With WH_CSV_COLLECT a file that can't be opened is a row with an
+ * error; else it is raised here.
+ */
+WhCsvScan *
+wh_csv_begin(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
+{
+	WhCsvScan  *scan = make_scan(table, name, attnums, flags);
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	scan->reader = wh_csv_reader_open(scan->context, &table->options, name,
+									  (flags & WH_CSV_CHECKSUM) != 0,
+									  &scan->open_error);
+	MemoryContextSwitchTo(old);
+	if (scan->reader == NULL && !scan->collect)
+		ereport(ERROR,
+				(errcode(scan->open_error.sqlerrcode),
+				 errmsg_internal("%s", scan->open_error.message)));
+	return scan;
+}
+
+/*
+ * Begin to read records of a file one by one, from memory, collecting errors.
+ * header is the file's header, NULL when it has none.
+ */
+WhCsvScan *
+wh_csv_replay_begin(WhCsvTable *table, const char *name, const char *header, Size header_len)
+{
+	WhCsvScan  *scan = make_scan(table, name, NULL, WH_CSV_COLLECT);
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	scan->reader = wh_csv_reader_memory(scan->context, &table->options);
+	if (header && table->options.header != WH_CSV_HEADER_NONE)
+	{
+		scan->header = pnstrdup(header, header_len);
+		scan->header_len = header_len;
+	}
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+/*
+ * Read one record of a file, which stood at a line and byte of it.  The row
+ * lives until the next call.  A header that does not fit is an error of every
+ * record.
+ */
+WhSourceRow *
+wh_csv_replay(WhCsvScan *scan, const char *raw, Size len, int64 line, int64 byte_offset)
+{
+	WhSourceRow *row = NULL;
+
+	scan->ended = scan->failed = false;
+	if (!scan->started && scan->header)
+	{
+		/* read by the first call of wh_csv_next, which then finds no record */
+		wh_csv_reader_set(scan->reader, scan->header, scan->header_len, 1, 0);
+		row = wh_csv_next(scan);
+		scan->ended = false;
+	}
+	if (row == NULL)
+	{
+		wh_csv_reader_set(scan->reader, raw, len, line, byte_offset);
+		row = wh_csv_next(scan);
+	}
+	else
+	{
+		/* the next record says so, too */
+		scan->started = false;
+		for (int i = 0; i < scan->table->desc->natts; i++)
+			scan->field_of[i] = -1;
+	}
+	if (row == NULL)
+	{
+		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT, "record is empty");
+		row = broken_row(scan);
+	}
+	else if (row->errors == NIL && scan->reader->start < scan->reader->end)
+	{
+		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT, "record is more than one");
+		row = broken_row(scan);
+	}
+	row->low = line;
+	row->byte_offset = byte_offset;
+	row->raw = raw;
+	row->raw_len = len;
+	row->is_part = false;
+	return row;
+}
+
+/* Return the file's header as it came, once a row was read; NULL = it has none. */
+const char *
+wh_csv_header(WhCsvScan *scan, Size *len)
+{
+	*len = scan->header_len;
+	return scan->header;
+}
+
+/*
+ * Have rows written to the caller's arrays, one entry per attribute, instead of
+ * the scan's own.
+ */
+void
+wh_csv_set_output(WhCsvScan *scan, Datum *values, bool *isnull)
+{
+	scan->row.values = values;
+	scan->row.isnull = isnull;
+	memset(isnull, true, sizeof(bool) * scan->table->desc->natts);
+}
+
+/* Say whether the file could not be read to its end. */
+bool
+wh_csv_failed(WhCsvScan *scan)
+{
+	return scan->failed;
+}
+
+/*
+ * Copy the SHA-256 of the file's stored bytes (WH_CSV_CHECKSUM_LENGTH), once
+ * wh_csv_next has returned NULL.  Returns false when the file was not read to
+ * its end, or WH_CSV_CHECKSUM not asked for.
+ */
+bool
+wh_csv_checksum(WhCsvScan *scan, uint8 *checksum)
+{
+	if (!scan->checksum_known)
+		return false;
+	memcpy(checksum, scan->checksum, WH_CSV_CHECKSUM_LENGTH);
+	return true;
+}
+
+/* Return how many stored bytes have been read so far. */
+int64
+wh_csv_stored_bytes(WhCsvScan *scan)
+{
+	return scan->reader == NULL ? 0 : wh_csv_file_stored_bytes(scan->reader->file);
+}
+
+/* Return how many bytes of content, decompressed, have been read so far. */
+int64
+wh_csv_content_bytes(WhCsvScan *scan)
+{
+	return scan->reader ? scan->reader->base + (int64) scan->reader->end : 0;
+}
+
+/* End the scan: close the file and free everything. */
+void
+wh_csv_end(WhCsvScan *scan)
+{
+	if (scan->reader != NULL)
+		wh_csv_reader_close(scan->reader);
+	MemoryContextDelete(scan->context);
+}

@@ -1,0 +1,154 @@
+/*
+ * csv_text.c
+ *	  The bytes of fields: into the database's encoding, and back into a record
+ *	  from which some columns are cut out.
+ *
+ * Runs in any backend; takes no locks.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+
+#include "csv/csv_scan.h"
+
+/* Begin the message of bytes that are wrong: their values in hexadecimal. */
+static char *
+show_bytes(const char *s, Size len, int encoding)
+{
+	StringInfoData buf;
+	int			n = Min((Size) pg_encoding_max_length(encoding), len);
+	int			i;
+
+	n = Min(n, pg_encoding_mblen(encoding, s));
+	initStringInfo(&buf);
+	for (i = 0; i < n; i++)
+		appendStringInfo(&buf, "%s0x%02x", i ? " " : "", (unsigned char) s[i]);
+	return buf.data;
+}
+
+/*
+ * Bring text into the database's encoding.  The result may be in the arena.
+ * Returns false and the error's message when it is no text.
+ */
+bool
+wh_csv_decode(WhCsvScan *scan, const char **s, Size *len, char **message)
+{
+	int			database = GetDatabaseEncoding();
+	int			source = scan->encoding;
+	const char *p;
+	int			valid;
+	char	   *out;
+	int			done;
+
+	p = memchr(*s, '\0', *len);
+	if (p != NULL)
+	{
+		*message = psprintf("invalid byte sequence for encoding \"%s\": 0x00",
+							pg_encoding_to_char(source));
+		return false;
+	}
+	valid = pg_encoding_verifymbstr(source, *s, *len);
+	if ((Size) valid != *len)
+	{
+		*message = psprintf("invalid byte sequence for encoding \"%s\": %s",
+							pg_encoding_to_char(source),
+							show_bytes(*s + valid, *len - valid, source));
+		return false;
+	}
+	if (source == database || !OidIsValid(scan->conversion))
+		return true;
+	for (p = *s; p < *s + *len && !IS_HIGHBIT_SET(*p); p++)
+		;
+	if (p == *s + *len)
+		return true;
+	out = wh_value_alloc(scan->arena, *len * MAX_CONVERSION_GROWTH + 1);
+	done = pg_do_encoding_conversion_buf(scan->conversion, source, database,
+										 (unsigned char *) unconstify(char *, *s), *len,
+										 (unsigned char *) out,
+										 *len * MAX_CONVERSION_GROWTH + 1, true);
+	if ((Size) done != *len)
+	{
+		*message = psprintf("character with byte sequence %s in encoding \"%s\" has no equivalent in encoding \"%s\"",
+							show_bytes(*s + done, *len - done, source),
+							pg_encoding_to_char(source),
+							pg_encoding_to_char(database));
+		return false;
+	}
+	*s = out;
+	*len = strlen(out);
+	return true;
+}
+
+/* Append text as a field of the file, quoted when it has to be. */
+static void
+append_field(StringInfo out, WhCsvScan *scan, const char *text)
+{
+	const WhCsvOptions *options = &scan->table->options;
+	char		special[] = {options->delimiter, options->quote, '\n', '\r', '\0'};
+	const char *p;
+
+	if (text == NULL)
+	{
+		appendStringInfoString(out, options->null_string);
+		return;
+	}
+	if (strcmp(text, options->null_string) != 0 && strpbrk(text, special) == NULL)
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	appendStringInfoChar(out, options->quote);
+	for (p = text; *p; p++)
+	{
+		if (*p == options->quote)
+			appendStringInfoChar(out, options->quote);
+		appendStringInfoChar(out, *p);
+	}
+	appendStringInfoChar(out, options->quote);
+}
+
+/*
+ * Write the current record again with some columns replaced: attnums says
+ * which, replacements[attnum - 1] by what (NULL = the file's null).  All other
+ * bytes stay as they are.
+ *
+ * Returns memory of the current context, or NULL when the record could not be
+ * split into its columns, so that nobody can tell where a column's bytes are.
+ */
+char *
+wh_csv_raw_without(WhCsvScan *scan, Bitmapset *attnums,
+				   const char *const *replacements, Size *len)
+{
+	WhCsvRecord *record;
+	StringInfoData out;
+	int			i,
+				a;
+	uint32		start = 0;
+
+	if (!scan->split || scan->ended)
+		return NULL;
+	record = scan->reader->record;
+	initStringInfo(&out);
+	for (i = 0; i < record->nfields; i++)
+	{
+		for (a = -1; (a = bms_next_member(attnums, a)) >= 0;)
+			if (a > 0 && a <= scan->table->desc->natts && scan->field_of[a - 1] == i)
+				break;
+		if (i > 0)
+			appendStringInfoChar(&out, scan->table->options.delimiter);
+		if (a >= 0)
+		{
+			const char *text = replacements[a - 1];
+
+			if (text != NULL)
+				text = pg_server_to_any(text, strlen(text), scan->encoding);
+			append_field(&out, scan, text);
+		}
+		else
+			appendBinaryStringInfo(&out, record->data + start, record->ends[i] - start);
+		start = record->ends[i] + 1;
+	}
+	*len = out.len;
+	return out.data;
+}

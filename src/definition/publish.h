@@ -1,0 +1,69 @@
+/*
+ * publish.h
+ *	  One publish: all dimensions, then all facts, in one transaction.
+ */
+#ifndef WH_PUBLISH_H
+#define WH_PUBLISH_H
+
+#include "widgets_wh.h"
+
+#include "utils/tuplestore.h"
+
+#include "metadata/batch_log.h"
+#include "metadata/catalog.h"
+
+/*
+ * The natural keys of a dimension whose lookups changed in this publish, for
+ * re-pointing facts: rows of (k1 .. kn, from_time).  A fact with an event time
+ * before from_time finds the version it found before.
+ */
+typedef struct WhDimensionChanges
+{
+	WhDimension *dimension;
+	TupleDesc	tupdesc;
+	Tuplestorestate *store;
+	int64		nrows;
+	TimestampTz lowest;			/* of all from_times */
+} WhDimensionChanges;
+
+/* Members of a dimension that a fact row refers to no more. */
+typedef struct WhReleased
+{
+	int64		dimension_id;
+	int			nkeys;
+	int			allocated;
+	int64	   *keys;			/* may hold repeats */
+} WhReleased;
+
+typedef struct WhPublish
+{
+	int64		batch_id;
+	bool		full_refresh;
+	bool		overwrite;		/* a definition changed: rows of mode append change too */
+	WhObject   *at;				/* what is being published; the name is the caller's */
+	List	   *steps;			/* of WhBatchStep, done so far */
+	List	   *changes;		/* of WhDimensionChanges */
+	List	   *lookups;		/* of WhLookup, one per dimension used by a fact */
+	List	   *released;		/* of WhReleased */
+	MemoryContext context;		/* lives as long as the publish */
+	MemoryContext caller;		/* of the steps */
+} WhPublish;
+
+extern bool wh_publish_has_news(void);
+extern List *wh_publish(int64 batch_id, bool full_refresh, bool overwrite, WhObject *at);
+extern void wh_publish_purge(void);
+extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
+extern void wh_snapshot_advance(void);
+extern void wh_analyze_after(Oid relid, int64 changed_rows);
+
+/* dimension_publish.c */
+extern bool wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts);
+
+/* fact_publish.c */
+extern bool wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts);
+
+/* inferred.c */
+extern void wh_inferred_release(WhPublish *publish, int64 dimension_id, int64 key);
+extern int64 wh_inferred_clean(int64 dimension_id, const WhReleased *released);
+
+#endif							/* WH_PUBLISH_H */

@@ -1,0 +1,507 @@
+/*
+ * dimension_publish.c
+ *	  Brings one dimension up to date with its inputs.
+ *
+ * Touched keys come from the images of changed staged rows through the query's
+ * own tree (query_plan.h); for those keys, or for all, the query's states are
+ * read in step with the existing versions, and only differences are written.
+ * Runs in the transaction of the publish, under one snapshot.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "definition/definition_run.h"
+#include "dimension/dimension_splice.h"
+#include "base/merge_groups.h"
+#include "definition/points.h"
+#include "definition/publish.h"
+#include "query/query_plan.h"
+#include "base/spi_query.h"
+#include "base/time_zone.h"
+#include "definition/touched.h"
+
+typedef struct DimensionPass
+{
+	WhDimension *dimension;
+	const WhQueryPlan *plan;
+	WhDimensionSplice splice;
+	AttrNumber *column;			/* of the query's result, per dimension column */
+	AttrNumber	from_column;	/* history 'query': the result's effective_from */
+	AttrNumber	to_column;		/* and effective_to, or 0 */
+	WhBatchStep *counts;
+	Datum	   *row_values;		/* room for a row of the query, what comes before it included */
+	bool	   *row_isnull;
+} DimensionPass;
+
+/* Find the result's columns that the dimension's columns come from. */
+static void
+map_columns(DimensionPass *pass)
+{
+	WhDimension *d = pass->dimension;
+	TupleDesc	result = pass->plan->result;
+	int			next = 0;
+
+	pass->column = palloc0(sizeof(AttrNumber) * Max(d->ncolumns, 1));
+	for (int i = 0; i < result->natts; i++)
+	{
+		const char *name = NameStr(TupleDescAttr(result, i)->attname);
+
+		if (d->history == WH_HISTORY_QUERY && strcmp(name, "effective_from") == 0)
+			pass->from_column = i + 1;
+		else if (d->history == WH_HISTORY_QUERY && strcmp(name, "effective_to") == 0)
+			pass->to_column = i + 1;
+		else if (next < d->ncolumns)
+			pass->column[next++] = i + 1;
+	}
+	pass->row_values = palloc(sizeof(Datum) * (result->natts + d->nkey + 2));
+	pass->row_isnull = palloc(sizeof(bool) * (result->natts + d->nkey + 2));
+	if (next != d->ncolumns)
+		elog(ERROR, "the query of dimension \"%s\" has %d columns where the table has %d",
+			 d->name, next, d->ncolumns);
+}
+
+/* Read the query's columns of a row; the first of them is at 'offset' + 1. */
+static void
+state_values(DimensionPass *pass, HeapTuple tuple, TupleDesc tupdesc, int offset, WhState *state)
+{
+	WhDimension *d = pass->dimension;
+
+	state->values = palloc(sizeof(Datum) * Max(d->ncolumns, 1));
+	state->isnull = palloc(sizeof(bool) * Max(d->ncolumns, 1));
+	heap_deform_tuple(tuple, tupdesc, pass->row_values, pass->row_isnull);
+	for (int i = 0; i < d->ncolumns; i++)
+	{
+		state->values[i] = pass->row_values[pass->column[i] + offset - 1];
+		state->isnull[i] = pass->row_isnull[pass->column[i] + offset - 1];
+	}
+}
+
+/* Read the row at a time, if there is one; more rows at it are warnings. */
+static void
+state_at(DimensionPass *pass, WhMergeSide *rows, int *r, TimestampTz at, WhState *state)
+{
+	int			nkey = pass->dimension->nkey;
+	bool		isnull;
+
+	state->at = at;
+	state->values = NULL;
+	state->isnull = NULL;
+	for (; *r < rows->group.ntuples; (*r)++)
+	{
+		HeapTuple	tuple = rows->group.tuples[*r];
+		TupleDesc	tupdesc = rows->cursor->tupdesc;
+
+		if (DatumGetTimestampTz(heap_getattr(tuple, nkey + 1, tupdesc, &isnull)) != at)
+			return;
+		if (state->values)
+			pass->counts->warnings++;
+		else
+			state_values(pass, tuple, tupdesc, nkey + 1, state);
+	}
+}
+
+/* States of history 'auto': a state for each point, with or without a row. */
+static WhState *
+states_as_of(DimensionPass *pass, WhMerge *merge, int *nstates)
+{
+	WhMergeSide *points = &merge->sides[2];
+	WhState    *states = palloc(sizeof(WhState) * Max(points->group.ntuples, 1));
+	int			r = 0;
+	bool		isnull;
+
+	for (int p = 0; p < points->group.ntuples; p++)
+		state_at(pass, &merge->sides[0], &r,
+				 DatumGetTimestampTz(heap_getattr(points->group.tuples[p], pass->dimension->nkey + 1,
+												  points->cursor->tupdesc, &isnull)), &states[p]);
+	if (r < merge->sides[0].group.ntuples)
+		elog(ERROR, "a row of dimension \"%s\" is at no change point", pass->dimension->name);
+	*nstates = points->group.ntuples;
+	return states;
+}
+
+/*
+ * The same from rows at the beginnings of one feed's versions, which say when
+ * the version ends: a state at each beginning, and where a gap begins.
+ */
+static WhState *
+states_direct(DimensionPass *pass, WhMerge *merge, int *nstates)
+{
+	WhGroup    *rows = &merge->sides[0].group;
+	TupleDesc	tupdesc = merge->sides[0].cursor->tupdesc;
+	int			nkey = pass->dimension->nkey;
+	WhState    *states = palloc0(sizeof(WhState) * Max(rows->ntuples * 2, 1));
+	TimestampTz open_until = DT_NOEND;
+	int			n = 0;
+
+	for (int r = 0; r < rows->ntuples; r++)
+	{
+		WhState    *state = &states[n];
+		bool		isnull;
+		TimestampTz from = DatumGetTimestampTz(heap_getattr(rows->tuples[r], nkey + 1, tupdesc, &isnull));
+
+		if (r > 0 && states[n - 1].at == from)
+		{
+			pass->counts->warnings++;
+			continue;
+		}
+		if (r > 0 && open_until < from)
+		{
+			state->at = open_until;
+			state = &states[++n];
+		}
+		state->at = from;
+		state_values(pass, rows->tuples[r], tupdesc, nkey + 2, state);
+		n++;
+		open_until = DatumGetTimestampTz(pass->row_values[nkey + 1]);
+	}
+	if (open_until < DT_NOEND)
+		states[n++].at = open_until;
+	*nstates = n;
+	return states;
+}
+
+/* States of history 'none': the first row holds for all time. */
+static WhState *
+states_current(DimensionPass *pass, WhMerge *merge, int *nstates)
+{
+	WhGroup    *rows = &merge->sides[0].group;
+	WhState    *state = palloc(sizeof(WhState));
+
+	*nstates = rows->ntuples > 0 ? 1 : 0;
+	if (rows->ntuples > 0)
+	{
+		state->at = DT_NOBEGIN;
+		state_values(pass, rows->tuples[0], merge->sides[0].cursor->tupdesc, 0, state);
+		pass->counts->warnings += rows->ntuples - 1;
+	}
+	return state;
+}
+
+typedef struct TimedRow
+{
+	TimestampTz at;
+	TimestampTz until;
+	int			row;
+} TimedRow;
+
+static int
+timed_row_cmp(const void *a, const void *b)
+{
+	const TimedRow *x = a,
+			   *y = b;
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return x->row - y->row;
+}
+
+/* Read a time of the query's result as timestamptz; false if it is NULL. */
+static bool
+row_time(DimensionPass *pass, HeapTuple tuple, TupleDesc tupdesc, AttrNumber attno, TimestampTz *at)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attno, tupdesc, &isnull);
+
+	if (isnull)
+		return false;
+	*at = wh_time_in_zone(value, TupleDescAttr(tupdesc, attno - 1)->atttypid,
+						  pass->dimension->time_zone);
+	return true;
+}
+
+/* States of history 'query': the query says from when each row holds. */
+static WhState *
+states_of_query(DimensionPass *pass, WhMerge *merge, int *nstates)
+{
+	WhGroup    *rows = &merge->sides[0].group;
+	TupleDesc	tupdesc = merge->sides[0].cursor->tupdesc;
+	TimedRow   *timed = palloc(sizeof(TimedRow) * Max(rows->ntuples, 1));
+	WhState    *states = palloc0(sizeof(WhState) * Max(rows->ntuples * 2, 1));
+	int			ntimed = 0;
+	int			n = 0;
+
+	for (int r = 0; r < rows->ntuples; r++)
+	{
+		TimedRow   *row = &timed[ntimed];
+
+		row->row = r;
+		row->until = DT_NOEND;
+		if (!row_time(pass, rows->tuples[r], tupdesc, pass->from_column, &row->at) ||
+			row->at == DT_NOEND)
+		{
+			pass->counts->warnings++;
+			continue;
+		}
+		if (pass->to_column)
+			(void) row_time(pass, rows->tuples[r], tupdesc, pass->to_column, &row->until);
+		if (row->until > row->at)
+			ntimed++;
+	}
+	qsort(timed, ntimed, sizeof(TimedRow), timed_row_cmp);
+	for (int i = 0; i < ntimed; i++)
+	{
+		if (i > 0 && timed[i].at == timed[i - 1].at)
+		{
+			pass->counts->warnings++;
+			timed[i].until = timed[i - 1].until;
+			continue;
+		}
+		if (i > 0 && timed[i - 1].until < timed[i].at)
+			states[n++].at = timed[i - 1].until;
+		states[n].at = timed[i].at;
+		state_values(pass, rows->tuples[timed[i].row], tupdesc, 0, &states[n++]);
+	}
+	if (ntimed > 0 && timed[ntimed - 1].until < DT_NOEND)
+		states[n++].at = timed[ntimed - 1].until;
+	*nstates = n;
+	return states;
+}
+
+static WhVersion *
+existing_versions(DimensionPass *pass, WhMerge *merge, int *n)
+{
+	WhMergeSide *side = &merge->sides[1];
+	WhVersion  *versions = palloc(sizeof(WhVersion) * Max(side->group.ntuples, 1));
+
+	for (int i = 0; i < side->group.ntuples; i++)
+		wh_dimension_version_read(pass->dimension, side->group.tuples[i],
+								  side->cursor->tupdesc, &versions[i]);
+	*n = side->group.ntuples;
+	return versions;
+}
+
+/* How a pass reads what is wanted. */
+typedef enum PassForm
+{
+	PASS_POINTS,				/* the query as of wh_points */
+	PASS_DIRECT,				/* the query at the beginning of one feed's versions */
+	PASS_CURRENT				/* the query itself */
+} PassForm;
+
+/* Read wanted and existing in step, and write the differences. */
+static void
+run_pass(DimensionPass *pass, PassForm form, const char *rows_sql, const char *existing_sql)
+{
+	WhDimension *d = pass->dimension;
+	WhMerge    *merge = wh_merge_open(d->nkey);
+	AttrNumber	leading[WH_MAX_KEY],
+				existing_keys[WH_MAX_KEY];
+
+	for (int i = 0; i < d->nkey; i++)
+	{
+		leading[i] = i + 1;
+		existing_keys[i] = d->key[i] + 1;	/* ctid comes first */
+	}
+	wh_merge_add(merge, rows_sql, form == PASS_CURRENT ? pass->plan->key_attnos : leading);
+	wh_merge_add(merge, existing_sql, existing_keys);
+	if (form == PASS_POINTS)
+		wh_merge_add(merge, "SELECT * FROM " WH_POINTS_NAME, leading);
+	while (wh_merge_next(merge))
+	{
+		MemoryContext old = MemoryContextSwitchTo(merge->group_context);
+		WhState    *states;
+		WhVersion  *wanted,
+				   *existing;
+		int			nstates,
+					nwanted,
+					nexisting;
+
+		if (form == PASS_POINTS)
+			states = states_as_of(pass, merge, &nstates);
+		else if (form == PASS_DIRECT)
+			states = states_direct(pass, merge, &nstates);
+		else if (d->history == WH_HISTORY_QUERY)
+			states = states_of_query(pass, merge, &nstates);
+		else
+			states = states_current(pass, merge, &nstates);
+		wanted = wh_versions_build(pass->splice.builder, states, nstates, &nwanted);
+		existing = existing_versions(pass, merge, &nexisting);
+		wh_dimension_splice(&pass->splice, wanted, nwanted, existing, nexisting);
+		MemoryContextSwitchTo(old);
+	}
+	pass->counts->warnings += merge->null_keys;
+	wh_merge_close(merge);
+}
+
+/* Write the SELECT of existing versions, of touched keys or of all. */
+static char *
+existing_sql(WhDimension *d, const WhTouched *touched)
+{
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfo(&s, "SELECT d.ctid, d.* FROM %s d WHERE d.%s > 0",
+					 d->qualified, quote_identifier(NameStr(TupleDescAttr(d->tupdesc, 0)->attname)));
+	if (touched)
+		wh_touched_condition(&s, "d", touched, d->key_name);
+	appendStringInfoString(&s, " ORDER BY ");
+	for (int i = 0; i < d->nkey; i++)
+		appendStringInfo(&s, "d.%s, ", quote_identifier(d->key_name[i]));
+	appendStringInfoString(&s, "d.effective_from");
+	return s.data;
+}
+
+static void
+run_as_of(DimensionPass *pass, const WhTouched *touched)
+{
+	const WhQueryPlan *plan = pass->plan;
+	char	   *existing = existing_sql(pass->dimension, touched);
+	WhPoints   *points;
+
+	if (plan->direct_sql)
+	{
+		run_pass(pass, PASS_DIRECT, touched ? plan->direct_touched_sql : plan->direct_sql, existing);
+		return;
+	}
+	points = wh_points_register(plan, touched == NULL);
+	run_pass(pass, PASS_POINTS, points->rows_sql, existing);
+	wh_points_unregister(points);
+}
+
+/* Compute everything, or what the changed inputs touch. */
+static void
+run_passes(DimensionPass *pass, List *changed, bool whole)
+{
+	const WhQueryPlan *plan = pass->plan;
+	bool		as_of = pass->dimension->history == WH_HISTORY_AUTO;
+	WhTouchedSet *set = whole ? NULL : wh_touched_find(plan, changed);
+	ListCell   *lc;
+
+	if (set == NULL || set->whole)
+	{
+		if (set)
+			wh_touched_end(set);
+		if (as_of)
+			run_as_of(pass, NULL);
+		else
+			run_pass(pass, PASS_CURRENT, plan->whole_sql, existing_sql(pass->dimension, NULL));
+		return;
+	}
+	foreach(lc, set->touched)
+	{
+		WhTouched  *touched = lfirst(lc);
+
+		wh_touched_register(touched);
+		if (as_of)
+			run_as_of(pass, touched);
+		else
+			run_pass(pass, PASS_CURRENT, wh_touched_sql(plan, touched), existing_sql(pass->dimension, touched));
+		wh_touched_unregister();
+		if (lnext(set->touched, lc))
+		{
+			/* a later unit may meet keys of this one */
+			wh_bulk_flush(pass->splice.writer);
+			CommandCounterIncrement();
+			wh_snapshot_advance();
+		}
+	}
+	wh_touched_end(set);
+}
+
+static void
+open_changes(WhPublish *publish, DimensionPass *pass)
+{
+	WhDimension *d = pass->dimension;
+	WhDimensionChanges *changes;
+	MemoryContext old = MemoryContextSwitchTo(publish->context);
+
+	changes = palloc0(sizeof(WhDimensionChanges));
+	changes->dimension = d;
+	changes->lowest = DT_NOEND;
+	changes->tupdesc = CreateTemplateTupleDesc(d->nkey + 1);
+	for (int i = 0; i < d->nkey; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(d->tupdesc, d->key[i] - 1);
+
+		TupleDescInitEntry(changes->tupdesc, i + 1, psprintf("k%d", i + 1), att->atttypid,
+						   att->atttypmod, 0);
+		TupleDescInitEntryCollation(changes->tupdesc, i + 1, att->attcollation);
+	}
+	TupleDescInitEntry(changes->tupdesc, d->nkey + 1, "from_time", TIMESTAMPTZOID, -1, 0);
+	changes->store = tuplestore_begin_heap(true, false, work_mem);
+	publish->changes = lappend(publish->changes, changes);
+	MemoryContextSwitchTo(old);
+	pass->splice.changes = changes;
+}
+
+/* Make the index of a dimension that nothing was loaded into yet: facts look members up. */
+static void
+index_empty(const WhDimension *d)
+{
+	WhSurroundings saved;
+
+	if (OidIsValid(wh_dimension_index(d)))
+		return;
+	SPI_connect();
+	wh_definition_enter(d->relid, &saved);
+	wh_dimension_ensure_index(d);
+	wh_definition_leave(&saved);
+	SPI_finish();
+}
+
+/*
+ * Publish one dimension.  Gives false, and does nothing, when none of its
+ * inputs changed; else fills counts.  The dimension's struct and its changes
+ * live as long as the publish.
+ */
+bool
+wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
+{
+	DimensionPass pass = {0};
+	MemoryContext old = MemoryContextSwitchTo(publish->context);
+	WhDimension *d = wh_catalog_dimension(dimension_id);
+	WhSurroundings saved;
+	List	   *inputs,
+			   *changed;
+	bool		whole = publish->full_refresh;
+
+	MemoryContextSwitchTo(old);
+	counts->object_id = dimension_id;
+	counts->object = d->qualified;
+	if (d->is_date)
+		return false;
+	inputs = wh_catalog_inputs(dimension_id);
+	changed = wh_inputs_changed(inputs, d->relid, &whole);
+	if (changed == NIL && !whole)
+	{
+		index_empty(d);
+		return false;
+	}
+	/* what is read below is not older than the positions just taken */
+	wh_snapshot_advance();
+
+	SPI_connect();
+	wh_definition_enter(d->relid, &saved);
+	pass.dimension = d;
+	pass.counts = counts;
+	pass.plan = wh_query_plan_view(d->definition, d->key_name, d->nkey,
+								   d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+	map_columns(&pass);
+	open_changes(publish, &pass);
+	pass.splice.dimension = d;
+	pass.splice.batch_id = publish->batch_id;
+	pass.splice.builder = wh_versions_builder(d);
+	pass.splice.writer = wh_bulk_open(d->relid, false);
+	run_passes(&pass, changed, whole);
+	counts->rows_inserted = pass.splice.writer->inserted;
+	counts->rows_updated = pass.splice.writer->updated;
+	counts->rows_deleted = pass.splice.writer->deleted;
+	wh_bulk_close(pass.splice.writer);
+	wh_dimension_ensure_index(d);
+	wh_snapshot_advance();
+	wh_definition_leave(&saved);
+	SPI_finish();
+
+	wh_catalog_next_key(d);
+	wh_inputs_used(dimension_id, changed);
+	wh_analyze_after(d->relid, counts->rows_inserted + counts->rows_updated + counts->rows_deleted);
+	return true;
+}

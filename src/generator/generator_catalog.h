@@ -1,0 +1,47 @@
+/*
+ * generator_catalog.h
+ *	  Reads and writes wh.generator and wh.generator_batch.
+ */
+#ifndef WH_GENERATOR_CATALOG_H
+#define WH_GENERATOR_CATALOG_H
+
+#include "generator/generator.h"
+
+/* A row of wh.generator, in the current memory context. */
+typedef struct WhDefinition
+{
+	Jsonb	   *columns;
+	ArrayType  *mutable_columns;
+	char	   *updated_at;		/* NULL = none */
+	Jsonb	   *dirt;
+	int64		next_row;
+} WhDefinition;
+
+/* What a call of wh.generate did. */
+typedef struct WhResult
+{
+	int64		inserted;
+	int64		updated;
+	bool		has_keys;
+	int64		first_key;
+	int64		last_key;
+	Jsonb	   *dirt;
+} WhResult;
+
+/* Identity to come back to. */
+typedef struct WhIdentity
+{
+	Oid			user;
+	int			context;
+} WhIdentity;
+
+extern void wh_generator_become_owner(WhIdentity *identity);
+extern void wh_generator_become(Oid user, int context, WhIdentity *identity);
+extern void wh_generator_come_back(const WhIdentity *identity);
+extern bool wh_generator_fetch(Oid relid, WhDefinition *definition);
+extern void wh_generator_store(Oid relid, Jsonb *columns, ArrayType *mutable_columns, const char *updated_at,
+							   Jsonb *dirt, const char *key);
+extern int	wh_generator_next_batch(bool link_parent);
+extern void wh_generator_log(const WhRequest *request, const WhResult *result, int64 next_row);
+
+#endif							/* WH_GENERATOR_CATALOG_H */

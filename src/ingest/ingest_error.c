@@ -1,0 +1,543 @@
+/*
+ * ingest_error.c
+ *	  Writes error events: records that are not staged, and why.
+ *
+ * Runs inside wh_ingest_feed; the events commit or vanish with the rows of the
+ * run.  An event that is there already (same feed, position and record) is not
+ * written again, so that a retry changes nothing.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "metadata/catalog.h"
+#include "ingest/ingest_state.h"
+
+#define NARGS 22
+
+typedef struct WhRejects
+{
+	SPIPlanPtr	plan;
+	MemoryContext context;		/* of one event */
+} WhRejects;
+
+/* Hash a record, for the uniqueness of its event. */
+static bytea *
+record_hash(const void *data, Size len)
+{
+	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
+
+	if (pg_cryptohash_init(ctx) < 0 || pg_cryptohash_update(ctx, data, len) < 0 ||
+		pg_cryptohash_final(ctx, (uint8 *) VARDATA(result), PG_SHA256_DIGEST_LENGTH) < 0)
+		elog(ERROR, "could not hash a record: %s", pg_cryptohash_error(ctx));
+	pg_cryptohash_free(ctx);
+	SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	return result;
+}
+
+static bytea *
+make_bytea(const char *data, Size len)
+{
+	bytea	   *result = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(result, VARHDRSZ + len);
+	memcpy(VARDATA(result), data, len);
+	return result;
+}
+
+/* Tell whether a column is redacted. */
+static bool
+is_redacted(WhIngest *ing, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, ing->feed->redact)
+	{
+		if (strcmp(((WhRedaction *) lfirst(lc))->column, column) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Tell whether a record came without a value in a column that must have one. */
+static bool
+was_null(List *errors, AttrNumber attnum)
+{
+	ListCell   *lc;
+
+	foreach(lc, errors)
+	{
+		WhRowError *error = lfirst(lc);
+
+		if (error->attnum == attnum && error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Write a row as a JSON object of its source columns' text: as they are staged,
+ * or, when row is not NULL, as that record has them.  With redacted_only, just
+ * the redacted columns; their values that were null at first are left out there,
+ * and null here.
+ */
+static char *
+row_as_json(WhIngest *ing, Datum *values, bool *isnull, const WhIngestRow *row, bool redacted_only)
+{
+	StringInfoData json;
+	bool		first = true;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (int i = 0; i < ing->source_desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(ing->source_desc, i);
+		int			n = row ? i : ing->staged_of[i] - 1;
+		bool		redacted = is_redacted(ing, NameStr(att->attname));
+		bool		no_value = row && redacted && was_null(row->source.errors, i + 1);
+		Oid			output;
+		bool		varlena;
+
+		if (att->attisdropped || n < 0)
+			continue;
+		if (redacted_only && (!redacted || no_value))
+			continue;
+		if (!first)
+			appendStringInfoString(&json, ", ");
+		first = false;
+		escape_json(&json, NameStr(att->attname));
+		appendStringInfoString(&json, ": ");
+		if (row && row->source.unread && row->source.unread[i] && !redacted)
+			escape_json(&json, row->source.unread[i]);
+		else if (isnull[n] || no_value)
+			appendStringInfoString(&json, "null");
+		else
+		{
+			getTypeOutputInfo(att->atttypid, &output, &varlena);
+			escape_json(&json, OidOutputFunctionCall(output, values[n]));
+		}
+	}
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+/* Write errors as the jsonb array of column errors. */
+static Datum
+errors_as_jsonb(WhIngest *ing, List *errors)
+{
+	StringInfoData json;
+	ListCell   *lc;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	foreach(lc, errors)
+	{
+		WhRowError *error = lfirst(lc);
+
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoString(&json, ", ");
+		appendStringInfoString(&json, "{\"column\": ");
+		if (error->attnum > 0)
+			escape_json(&json, NameStr(TupleDescAttr(ing->source_desc, error->attnum - 1)->attname));
+		else
+			appendStringInfoString(&json, "null");
+		appendStringInfo(&json, ", \"sqlstate\": \"%s\", \"message\": ", unpack_sql_state(error->sqlerrcode));
+		escape_json(&json, error->message);
+		appendStringInfoChar(&json, '}');
+	}
+	appendStringInfoChar(&json, ']');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+/* Said of a record whose columns cannot be told apart, when some are redacted. */
+static WhRowError raw_withheld = {0, ERRCODE_BAD_COPY_FILE_FORMAT,
+	"the raw record is not stored: its redacted columns cannot be told apart"};
+
+/* Tell whether the record as a whole is wrong, not only some column. */
+static bool
+has_record_error(List *errors)
+{
+	ListCell   *lc;
+
+	foreach(lc, errors)
+	{
+		if (((WhRowError *) lfirst(lc))->attnum == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where a record stood and what it was, for its event. */
+typedef struct EventRecord
+{
+	int64		position;		/* of the record in staging's terms */
+	WhUnit	   *unit;			/* NULL for a read of a relation */
+	int64		low;
+	int64		byte_offset;	/* -1 = none */
+	TimestampTz message_time;
+	TimestampTz event_time;
+	bytea	   *raw;			/* NULL = none */
+	const char *raw_form;		/* see wh.error_event; NULL = no raw record */
+	char	   *redacted;		/* redacted values as JSON; NULL = none */
+	bytea	   *hash;
+	const WhSourceRow *source;	/* for the message's key and headers; NULL = not at hand */
+} EventRecord;
+
+/* An event as arguments of its INSERT; the first one is the batch. */
+static Oid	event_types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
+	INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
+BYTEAOID, JSONBOID, INT8OID, TEXTOID, JSONBOID};
+
+/* Describe an event's arguments as a row, in the current memory context. */
+TupleDesc
+wh_ingest_event_desc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(NARGS);
+
+	for (int i = 0; i < NARGS; i++)
+		TupleDescInitEntry(desc, i + 1, NULL, event_types[i], -1, 0);
+	return desc;
+}
+
+static void
+open_rejects(WhIngest *ing)
+{
+	if (ing->rejects)
+		return;
+	ing->rejects = MemoryContextAllocZero(ing->context, sizeof(WhRejects));
+	ing->rejects->context = AllocSetContextCreate(ing->context, "widgets_wh error event",
+												  ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Insert an event, given as wh_ingest_event_desc says, unless it is there. */
+void
+wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
+{
+	Oid			user;
+	int			sec;
+
+	open_rejects(ing);
+	args[0] = Int64GetDatum(ing->batch_id);
+	wh_feed_catalog_enter(&user, &sec);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (ing->rejects->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event (batch_id, object_id, feed, file, line,"
+									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
+									   " source_position, event_time, raw_record, record_hash, errors,"
+									   " \"column\", sqlstate, message, message_key, message_headers,"
+									   " read_no, raw_form, redacted)"
+									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19, $20, $21, $22"
+									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
+									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
+									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
+									   "    OR source_position IS NULL AND $11 IS NULL)"
+									   "   AND record_hash OPERATOR(pg_catalog.=) $14)"
+									   " ON CONFLICT DO NOTHING",
+									   NARGS, event_types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the writing of error events");
+		ing->rejects->plan = plan;
+	}
+	if (SPI_execute_plan(ing->rejects->plan, args, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write an error event");
+	if (SPI_processed > 0)
+		ing->result->changed = true;
+	SPI_finish();
+	wh_feed_catalog_leave(user, sec);
+}
+
+/* Write one event, unless it is there, now or when it is the batch's turn. */
+static void
+write_event(WhIngest *ing, const EventRecord *record, List *errors)
+{
+	WhRowError *first = linitial(errors);
+	Datum		args[NARGS];
+	char		nulls[NARGS + 1];
+
+	memset(nulls, 'n', NARGS);
+	nulls[NARGS] = '\0';
+#define SET(n, value) (args[n] = (value), nulls[n] = ' ')
+	memset(args, 0, sizeof(args));
+	SET(0, Int64GetDatum(ing->batch_id));
+	SET(1, Int64GetDatum(ing->feed->feed_id));
+	SET(2, CStringGetTextDatum(ing->feed->name));
+	if (record->unit && ing->kind == WH_SOURCE_CSV)
+	{
+		SET(3, CStringGetTextDatum(record->unit->name));
+		if (record->low > 0)
+			SET(4, Int64GetDatum(record->low));
+		if (record->byte_offset >= 0)
+			SET(5, Int64GetDatum(record->byte_offset));
+	}
+	else if (record->unit && ing->kind == WH_SOURCE_KAFKA)
+	{
+		char	   *topic = pstrdup(record->unit->name);
+		char	   *slash = strrchr(topic, '/');
+
+		if (slash)
+		{
+			*slash = '\0';
+			SET(7, Int32GetDatum(atoi(slash + 1)));
+		}
+		SET(6, CStringGetTextDatum(topic));
+		SET(8, Int64GetDatum(record->low));
+		if (record->message_time != DT_NOBEGIN)
+			SET(9, TimestampTzGetDatum(record->message_time));
+		if (record->source && record->source->key)
+			SET(17, PointerGetDatum(make_bytea(record->source->key, record->source->key_len)));
+		if (record->source && record->source->headers)
+			SET(18, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->source->headers)));
+	}
+	/* A relation gives the same row at each read: it is one event. */
+	if (ing->kind == WH_SOURCE_RELATION)
+		SET(19, Int64GetDatum(wh_position_unit(record->position)));
+	else
+		SET(10, Int64GetDatum(record->position));
+	if (record->event_time != DT_NOBEGIN)
+		SET(11, TimestampTzGetDatum(record->event_time));
+	if (record->raw)
+	{
+		SET(12, PointerGetDatum(record->raw));
+		SET(20, CStringGetTextDatum(record->raw_form));
+	}
+	if (record->redacted)
+		SET(21, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->redacted)));
+	SET(13, PointerGetDatum(record->hash));
+	SET(14, errors_as_jsonb(ing, errors));
+	if (first->attnum > 0)
+		SET(15, CStringGetTextDatum(NameStr(TupleDescAttr(ing->source_desc, first->attnum - 1)->attname)));
+	SET(16, CStringGetTextDatum(psprintf("%s%s", unpack_sql_state(first->sqlerrcode), first->message)));
+
+	if (ing->hold)
+		wh_hold_event(ing, args, nulls);
+	else
+		wh_ingest_insert_event(ing, args, nulls);
+}
+
+/* Count a reject, and stop the feed when there are too many. */
+static void
+count_reject(WhIngest *ing, List *errors)
+{
+	WhFeed	   *feed = ing->feed;
+	WhRowError *first = linitial(errors);
+
+	ing->result->counts.rows_rejected++;
+	/* those of a retry were allowed before */
+	if (feed->reject_limit >= 0 && !ing->is_retry && ing->result->counts.rows_rejected > feed->reject_limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("feed \"%s\" rejects more than %lld records", feed->name,
+						(long long) feed->reject_limit),
+				 errdetail("The last of them: %s.", first->message),
+				 errhint("Nothing of this run is kept. Correct the source, or raise reject_limit with wh.alter_feed.")));
+}
+
+/* Count a record that is rejected when others are known already. */
+void
+wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message)
+{
+	WhRowError	error = {0, sqlerrcode, unconstify(char *, message)};
+
+	count_reject(ing, list_make1(&error));
+}
+
+/*
+ * Tell whether something of a record is not in what its event stores: values
+ * that were not read and are not kept as text, originals of redacted ones.
+ */
+static bool
+is_incomplete(WhIngest *ing, WhIngestRow *row)
+{
+	ListCell   *lc;
+
+	if (row->source.is_part)
+		return true;
+	foreach(lc, row->errors)
+	{
+		WhRowError *error = lfirst(lc);
+		bool		redacted;
+
+		if (error->attnum == 0 || error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
+			continue;
+		redacted = is_redacted(ing, NameStr(TupleDescAttr(ing->source_desc, error->attnum - 1)->attname));
+		if (list_member_ptr(row->source.errors, error) ?
+			redacted || (row->source.raw == NULL &&
+						 (row->source.unread == NULL || row->source.unread[error->attnum - 1] == NULL)) :
+			redacted && row->source.isnull[error->attnum - 1])
+			return true;
+	}
+	return false;
+}
+
+/* Give the event of a record that has failed again the reasons of now. */
+static void
+update_event(WhIngest *ing, WhIngestRow *row)
+{
+	WhRowError *first = linitial(row->errors);
+	Oid			types[6] = {INT8OID, JSONBOID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
+	Datum		args[6];
+	char		nulls[7] = "      ";
+	MemoryContext old = MemoryContextSwitchTo(ing->context);
+	int64	   *id = palloc(sizeof(int64));
+
+	*id = row->source.event_id;
+	ing->failed_events = lappend(ing->failed_events, id);
+	MemoryContextSwitchTo(old);
+	args[0] = Int64GetDatum(*id);
+	args[1] = errors_as_jsonb(ing, row->errors);
+	if (first->attnum > 0)
+		args[2] = CStringGetTextDatum(NameStr(TupleDescAttr(ing->source_desc, first->attnum - 1)->attname));
+	else
+		nulls[2] = 'n';
+	args[3] = CStringGetTextDatum(psprintf("%s%s", unpack_sql_state(first->sqlerrcode), first->message));
+	args[4] = Int64GetDatum(ing->batch_id);
+	args[5] = TimestampTzGetDatum(row->event_time);
+	nulls[5] = row->event_time == DT_NOBEGIN ? 'n' : ' ';
+	SPI_connect();
+	if (wh_catalog_execute("UPDATE wh.error_event SET errors = $2, \"column\" = $3, sqlstate = pg_catalog.left($4, 5),"
+						   " message = pg_catalog.substr($4, 6), batch_id = $5, event_time = coalesce($6, event_time)"
+						   " WHERE error_event_id OPERATOR(pg_catalog.=) $1"
+						   " AND errors OPERATOR(pg_catalog.<>) $2", 6, types, args, nulls) > 0)
+		ing->result->changed = true;
+	SPI_finish();
+}
+
+/*
+ * Write the error event of a record, or the new reasons into the one it has.
+ * Values are redacted already, and so is the raw record: its source leaves it
+ * out where it cannot be redacted.
+ */
+void
+wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
+{
+	EventRecord record;
+	MemoryContext old;
+
+	open_rejects(ing);
+	count_reject(ing, row->errors);
+	if (ing->feed->load == WH_LOAD_SNAPSHOT)
+		wh_snapshot_note_reject(ing, row);
+	old = MemoryContextSwitchTo(ing->rejects->context);
+	if (row->source.event_id > 0)
+	{
+		update_event(ing, row);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(ing->rejects->context);
+		return;
+	}
+	memset(&record, 0, sizeof(record));
+	record.unit = ing->unit;
+	record.source = &row->source;
+	record.low = row->source.low;
+	record.byte_offset = row->source.byte_offset;
+	record.message_time = row->source.source_time;
+	record.event_time = row->event_time;
+	/* the time it was read is its event time, also when it is tried again */
+	if (record.event_time == DT_NOBEGIN && ing->feed->sequence_by == NULL)
+		record.event_time = row->source.source_time != DT_NOBEGIN ? row->source.source_time : ing->batch_start;
+	record.position = wh_position(ing->unit ? ing->unit->unit_no : ing->feed->reads + 1, row->source.low);
+	record.raw_form = is_incomplete(ing, row) ? "part" : row->source.raw ? "record" : "row";
+	if (row->source.raw)
+	{
+		record.hash = record_hash(row->source.raw, row->source.raw_len);
+		record.raw = make_bytea(row->source.raw, row->source.raw_len);
+	}
+	else
+	{
+		char	   *json = row_as_json(ing, row->source.values, row->source.isnull, row, false);
+
+		record.hash = record_hash(json, strlen(json));
+		if (ing->kind != WH_SOURCE_RELATION && has_record_error(row->source.errors))
+		{
+			if (ing->feed->redact != NIL)
+				row->errors = lappend(row->errors, &raw_withheld);
+		}
+		else if (!row->source.tombstone)
+			record.raw = make_bytea(json, strlen(json));
+	}
+	if (record.raw && ing->feed->redact != NIL)
+		record.redacted = row_as_json(ing, row->source.values, row->source.isnull, row, true);
+	write_event(ing, &record, row->errors);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ing->rejects->context);
+}
+
+/*
+ * Write the error event of a row in staging's form, which loses against
+ * another one.  raw is the record as it came, or NULL.
+ */
+void
+wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
+						int sqlerrcode, const char *message)
+{
+	EventRecord record;
+	WhRowError	error;
+	MemoryContext old;
+	char	   *json;
+
+	open_rejects(ing);
+	old = MemoryContextSwitchTo(ing->rejects->context);
+	memset(&record, 0, sizeof(record));
+	record.byte_offset = -1;
+	record.message_time = DT_NOBEGIN;
+	record.event_time = DatumGetTimestampTz(values[ing->ours.effective_from - 1]);
+	record.position = DatumGetInt64(values[ing->ours.source_position - 1]);
+	if (ing->kind != WH_SOURCE_RELATION)
+	{
+		record.unit = wh_unit_find(ing, wh_position_unit(record.position));
+		record.low = wh_position_low(record.position);
+	}
+	/* The hash is over the values, whether the record itself is at hand or not. */
+	json = row_as_json(ing, values, isnull, NULL, false);
+	record.hash = record_hash(json, strlen(json));
+	record.raw = raw ? raw : make_bytea(json, strlen(json));
+	record.raw_form = raw ? "record" : "row";
+	if (ing->feed->redact != NIL)
+		record.redacted = row_as_json(ing, values, isnull, NULL, true);
+	error.attnum = 0;
+	error.sqlerrcode = sqlerrcode;
+	error.message = pstrdup(message);
+	write_event(ing, &record, list_make1(&error));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ing->rejects->context);
+}
+
+/*
+ * Write the error event of messages that are not there any more, from offset
+ * from on.  It counts as no record.
+ */
+void
+wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message)
+{
+	EventRecord record;
+	WhRowError	error = {0, ERRCODE_DATA_EXCEPTION, unconstify(char *, message)};
+	MemoryContext old;
+
+	open_rejects(ing);
+	old = MemoryContextSwitchTo(ing->rejects->context);
+	memset(&record, 0, sizeof(record));
+	record.unit = unit;
+	record.low = from;
+	record.byte_offset = -1;
+	record.message_time = record.event_time = DT_NOBEGIN;
+	record.position = wh_position(unit->unit_no, from);
+	record.hash = record_hash(message, strlen(message));
+	write_event(ing, &record, list_make1(&error));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ing->rejects->context);
+}

@@ -1,0 +1,140 @@
+/*
+ * ingest_hold.c
+ *	  Keeps the records and error events of a batch until it is its turn to be
+ *	  written.
+ *
+ * For partition workers, which read a topic side by side without the feed's
+ * lock and write one after the other under it.  Runs inside wh_ingest_batch;
+ * what exceeds maintenance_work_mem goes to temporary files.  Records of keyed
+ * feeds wait in their sort instead; see splice_sort.c.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/tuplestore.h"
+
+#include "splice/splice.h"
+
+typedef struct WhHold
+{
+	Tuplestorestate *rows;		/* as the staging table has them; NULL = none */
+	Tuplestorestate *events;	/* as wh_ingest_event_desc has them; NULL = none */
+	TupleDesc	event_desc;
+} WhHold;
+
+/* Keep records and events from now on, instead of writing them. */
+void
+wh_hold_begin(WhIngest *ing)
+{
+	ing->hold = MemoryContextAllocZero(ing->context, sizeof(WhHold));
+}
+
+static Tuplestorestate *
+make_store(WhIngest *ing)
+{
+	MemoryContext old = MemoryContextSwitchTo(ing->context);
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, maintenance_work_mem);
+
+	MemoryContextSwitchTo(old);
+	return store;
+}
+
+/* Keep the record in the scratch row. */
+void
+wh_hold_row(WhIngest *ing)
+{
+	if (ing->hold->rows == NULL)
+		ing->hold->rows = make_store(ing);
+	tuplestore_putvalues(ing->hold->rows, ing->desc, ing->values, ing->isnull);
+}
+
+/* Keep an error event. */
+void
+wh_hold_event(WhIngest *ing, Datum *args, const char *nulls)
+{
+	WhHold	   *hold = ing->hold;
+	bool	   *isnull;
+
+	if (hold->events == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(ing->context);
+
+		hold->event_desc = wh_ingest_event_desc();
+		MemoryContextSwitchTo(old);
+		hold->events = make_store(ing);
+	}
+	isnull = palloc(sizeof(bool) * hold->event_desc->natts);
+	for (int i = 0; i < hold->event_desc->natts; i++)
+		isnull[i] = nulls[i] != ' ';
+	tuplestore_putvalues(hold->events, hold->event_desc, args, isnull);
+	pfree(isnull);
+}
+
+/* Write the kept events. */
+static void
+release_events(WhIngest *ing, WhHold *hold)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(hold->event_desc, &TTSOpsMinimalTuple);
+	char	   *nulls = palloc(hold->event_desc->natts + 1);
+
+	while (tuplestore_gettupleslot(hold->events, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		for (int i = 0; i < hold->event_desc->natts; i++)
+			nulls[i] = slot->tts_isnull[i] ? 'n' : ' ';
+		nulls[hold->event_desc->natts] = '\0';
+		wh_ingest_insert_event(ing, slot->tts_values, nulls);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Write the kept records, with the batch's number of now. */
+static void
+release_rows(WhIngest *ing, WhHold *hold)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(ing->desc, &TTSOpsMinimalTuple);
+	WhBulkWriter *writer = wh_splice_writer(ing);
+
+	while (tuplestore_gettupleslot(hold->rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		slot->tts_values[ing->ours.batch_id - 1] = Int64GetDatum(ing->batch_id);
+		wh_bulk_insert(writer, slot->tts_values, slot->tts_isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Write what was kept; what follows is written at once. */
+void
+wh_hold_release(WhIngest *ing)
+{
+	WhHold	   *hold = ing->hold;
+
+	ing->hold = NULL;
+	if (hold->events)
+	{
+		release_events(ing, hold);
+		tuplestore_end(hold->events);
+	}
+	if (hold->rows)
+	{
+		release_rows(ing, hold);
+		tuplestore_end(hold->rows);
+	}
+}
+
+/* Forget what was kept, if anything, sorted records as well. */
+void
+wh_hold_drop(WhIngest *ing)
+{
+	if (ing->hold && ing->hold->events)
+		tuplestore_end(ing->hold->events);
+	if (ing->hold && ing->hold->rows)
+		tuplestore_end(ing->hold->rows);
+	if (ing->sort)
+		tuplesort_end(ing->sort);
+	ing->hold = NULL;
+	ing->sort = NULL;
+}

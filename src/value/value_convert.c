@@ -1,0 +1,265 @@
+/*
+ * value_convert.c
+ *	  Turns text into typed values: chooses the fast path of a type, and calls
+ *	  the type's own input function for everything else.
+ *
+ * A fast path takes the common spellings only, those for which its result is
+ * provably the input function's.  All else, bad data included, goes through
+ * the input function itself, so that values, errors and messages are
+ * PostgreSQL's.
+ *
+ * Runs in any backend, in the caller's transaction; opens a subtransaction to
+ * survive an input function's error where there are no soft errors.  Takes no
+ * locks.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#ifdef WH_HAVE_SOFT_ERRORS
+#include "nodes/miscnodes.h"
+#endif
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
+
+#include "value/value_convert.h"
+
+/* Room of the arena's block: enough for a record of usual size. */
+#define ARENA_BLOCK		(64 * 1024)
+
+/* Make an arena below parent. */
+WhValueArena *
+wh_value_arena_create(MemoryContext parent)
+{
+	WhValueArena *arena = MemoryContextAllocZero(parent, sizeof(WhValueArena));
+
+	arena->block = MemoryContextAlloc(parent, ARENA_BLOCK);
+	arena->next = arena->block;
+	arena->limit = arena->block + ARENA_BLOCK;
+	arena->overflow = AllocSetContextCreate(parent, "widgets_wh values",
+											ALLOCSET_DEFAULT_SIZES);
+	return arena;
+}
+
+/* Free what did not fit the block. */
+void
+wh_value_arena_reset_overflow(WhValueArena *arena)
+{
+	MemoryContextReset(arena->overflow);
+	arena->overflow_used = false;
+}
+
+/* Get memory outside of the block. */
+void *
+wh_value_alloc_overflow(WhValueArena *arena, Size size)
+{
+	arena->overflow_used = true;
+	return MemoryContextAlloc(arena->overflow, size);
+}
+
+/* text, varchar without limit: the bytes themselves. */
+static bool
+fast_text(WhValueConverter *conv, const char *s, Size len, Datum *value)
+{
+	char	   *t = wh_value_alloc(conv->arena, len + VARHDRSZ);
+
+	SET_VARSIZE(t, len + VARHDRSZ);
+	memcpy(VARDATA(t), s, len);
+	*value = PointerGetDatum(t);
+	return true;
+}
+
+/* varchar(n): what fits as it is. */
+static bool
+fast_varchar(WhValueConverter *conv, const char *s, Size len, Datum *value)
+{
+	if (len > (Size) conv->max_chars &&
+		pg_mbstrlen_with_len(s, len) > conv->max_chars)
+		return false;
+	return fast_text(conv, s, len, value);
+}
+
+/* char(n): what fits, filled up with blanks. */
+static bool
+fast_bpchar(WhValueConverter *conv, const char *s, Size len, Datum *value)
+{
+	int			chars = pg_mbstrlen_with_len(s, len);
+	Size		size;
+	char	   *t;
+
+	if (chars > conv->max_chars)
+		return false;
+	size = len + (conv->max_chars - chars);
+	t = wh_value_alloc(conv->arena, size + VARHDRSZ);
+	SET_VARSIZE(t, size + VARHDRSZ);
+	memcpy(VARDATA(t), s, len);
+	memset(VARDATA(t) + len, ' ', size - len);
+	*value = PointerGetDatum(t);
+	return true;
+}
+
+/* Set the fast path of a character type. */
+void
+wh_value_set_text(WhValueConverter *conv)
+{
+	conv->max_chars = conv->typmod >= (int32) VARHDRSZ ?
+		conv->typmod - (int32) VARHDRSZ : -1;
+	if (conv->type == TEXTOID || conv->max_chars < 0)
+		conv->fast = fast_text;
+	else
+		conv->fast = conv->type == VARCHAROID ? fast_varchar : fast_bpchar;
+}
+
+/*
+ * Make the converter of a type and typmod.  It is allocated in the current
+ * memory context; its values are allocated in the arena.
+ */
+WhValueConverter *
+wh_value_converter(Oid type, int32 typmod, WhValueArena *arena)
+{
+	WhValueConverter *conv = palloc0(sizeof(WhValueConverter));
+	Oid			function;
+
+	conv->type = type;
+	conv->typmod = typmod;
+	conv->arena = arena;
+	conv->is_builtin = type < FirstNormalObjectId;
+	getTypeInputInfo(type, &function, &conv->ioparam);
+	fmgr_info(function, &conv->input);
+
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			wh_value_set_text(conv);
+			break;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case BOOLOID:
+		case UUIDOID:
+			wh_value_set_number(conv);
+			break;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			wh_value_set_datetime(conv);
+			break;
+		default:
+			break;
+	}
+	return conv;
+}
+
+/*
+ * Say whether an error of an input function is about its input.  What is not,
+ * such as a cancel, a full disk or a lack of memory, must end the statement.
+ */
+bool
+wh_value_is_data_error(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+		case ERRCODE_INVALID_SCHEMA_NAME:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_RAISE_EXCEPTION:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Call the input function in a subtransaction, to survive its error. */
+static bool
+convert_in_subtransaction(WhValueConverter *conv, char *str, Datum *value,
+						  WhRowError *err)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+	ErrorData  *volatile failure = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(conv->arena->overflow);
+	PG_TRY();
+	{
+		*value = InputFunctionCall(&conv->input, str, conv->ioparam,
+								   conv->typmod);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(conv->arena->overflow);
+		failure = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(oldcontext);
+	CurrentResourceOwner = oldowner;
+
+	if (failure == NULL)
+		return true;
+	if (!wh_value_is_data_error(failure->sqlerrcode))
+		ReThrowError(failure);
+	err->sqlerrcode = failure->sqlerrcode;
+	err->message = failure->message;
+	return false;
+}
+
+/*
+ * Convert by the type's own input function.  See wh_value_convert for the
+ * arguments.
+ */
+bool
+wh_value_convert_slow(WhValueConverter *conv, const char *s, Size len,
+					  Datum *value, WhRowError *err)
+{
+	WhValueArena *arena = conv->arena;
+	MemoryContext oldcontext;
+	char	   *str;
+
+	arena->overflow_used = true;
+	oldcontext = MemoryContextSwitchTo(arena->overflow);
+	str = pnstrdup(s, len);
+	if (err == NULL)
+	{
+		*value = InputFunctionCall(&conv->input, str, conv->ioparam,
+								   conv->typmod);
+		MemoryContextSwitchTo(oldcontext);
+		return true;
+	}
+
+#ifdef WH_HAVE_SOFT_ERRORS
+	/* Input functions of other extensions may still throw. */
+	if (conv->is_builtin)
+	{
+		ErrorSaveContext soft = {T_ErrorSaveContext};
+		bool		ok;
+
+		soft.details_wanted = true;
+		ok = InputFunctionCallSafe(&conv->input, str, conv->ioparam,
+								   conv->typmod, (Node *) &soft, value);
+		if (!ok)
+		{
+			err->sqlerrcode = soft.error_data->sqlerrcode;
+			err->message = soft.error_data->message;
+		}
+		MemoryContextSwitchTo(oldcontext);
+		return ok;
+	}
+#endif
+	MemoryContextSwitchTo(oldcontext);
+	return convert_in_subtransaction(conv, str, value, err);
+}

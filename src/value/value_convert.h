@@ -1,0 +1,107 @@
+/*
+ * value_convert.h
+ *	  Turns text into typed values at full speed, equal to the type's own
+ *	  input function on every input.
+ */
+#ifndef WH_VALUE_CONVERT_H
+#define WH_VALUE_CONVERT_H
+
+#include "widgets_wh.h"
+
+#include "fmgr.h"
+#include "utils/memutils.h"
+
+#include "value/source.h"
+
+/*
+ * Where values that do not fit a Datum live: one block, used again after each
+ * reset, and a memory context for what does not fit it.
+ */
+typedef struct WhValueArena
+{
+	char	   *next;			/* free space of the block */
+	char	   *limit;
+	char	   *block;
+	MemoryContext overflow;
+	bool		overflow_used;
+} WhValueArena;
+
+typedef struct WhValueConverter WhValueConverter;
+
+/*
+ * Converts one of the common spellings; returns false, and changes nothing,
+ * for every other input, good or bad.
+ */
+typedef bool (*WhValueFast) (WhValueConverter *conv, const char *s, Size len,
+							 Datum *value);
+
+struct WhValueConverter
+{
+	WhValueFast fast;			/* NULL = none for this type */
+	WhValueArena *arena;
+	Oid			type;
+	int32		typmod;
+	FmgrInfo	input;
+	Oid			ioparam;
+	bool		is_builtin;		/* the type came with PostgreSQL */
+	int32		max_chars;		/* varchar(n), char(n); -1 = any */
+	int32		precision;		/* numeric(p,s); -1 = any */
+	int32		scale;
+	int32		max_fraction;	/* digits of seconds that need no rounding */
+	bool		has_zulu;		/* Z means UTC, as it should */
+	struct WhZoneCache *zone;
+};
+
+extern WhValueArena *wh_value_arena_create(MemoryContext parent);
+extern void wh_value_arena_reset_overflow(WhValueArena *arena);
+extern void *wh_value_alloc_overflow(WhValueArena *arena, Size size);
+extern WhValueConverter *wh_value_converter(Oid type, int32 typmod,
+											WhValueArena *arena);
+extern bool wh_value_convert_slow(WhValueConverter *conv, const char *s,
+								  Size len, Datum *value, WhRowError *err);
+extern bool wh_value_is_data_error(int sqlerrcode);
+
+/* Set the fast path of a type, in value_number.c and value_datetime.c. */
+extern void wh_value_set_number(WhValueConverter *conv);
+extern void wh_value_set_datetime(WhValueConverter *conv);
+extern void wh_value_set_text(WhValueConverter *conv);
+
+/* Free every value made since the last reset. */
+static inline void
+wh_value_arena_reset(WhValueArena *arena)
+{
+	arena->next = arena->block;
+	if (unlikely(arena->overflow_used))
+		wh_value_arena_reset_overflow(arena);
+}
+
+/* Get memory, aligned for every type, until the arena's next reset. */
+static inline void *
+wh_value_alloc(WhValueArena *arena, Size size)
+{
+	char	   *p = arena->next;
+
+	if (unlikely(size > (Size) (arena->limit - p)))
+		return wh_value_alloc_overflow(arena, size);
+	arena->next = p + MAXALIGN(size);
+	return p;
+}
+
+/*
+ * Convert len bytes at s, which need no terminating NUL, are valid in the
+ * database's encoding and hold no NUL.
+ *
+ * Bad data: with err, fills sqlerrcode and message (in the arena) and returns
+ * false; without, throws as the input function does.  Query cancel and lack of
+ * memory always throw.  The value lives until the arena's next reset.
+ */
+static inline bool
+wh_value_convert(WhValueConverter *conv, const char *s, Size len,
+				 Datum *value, WhRowError *err)
+{
+	if (likely(conv->fast != NULL) && likely(conv->fast(conv, s, len, value)))
+		return true;
+	return wh_value_convert_slow(conv, s, len, value, err);
+}
+
+#endif							/* WH_VALUE_CONVERT_H */
