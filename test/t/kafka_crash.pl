@@ -2,57 +2,28 @@
 # random moments. In the end every message is staged, and in the fact, exactly once.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use File::Basename;
+use lib dirname(__FILE__);
 use POSIX ();
+use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 use Time::HiRes qw(usleep time);
 
 my $messages = $ENV{MESSAGES} // 200_000;
 my $kills = $ENV{KILLS} // 10;
 my $ends = $ENV{ENDS} // 10;
 my $seed = $ENV{SEED} // int(time());
-my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
 srand($seed);
 note "SEED=$seed";
 
-sub broker
-{
-	open(my $request, '>', $ENV{WH_KAFKA_REQUESTS}) or die $!;
-	print $request "@_\n";
-	close $request;
-	open(my $answer, '<', $ENV{WH_KAFKA_ANSWERS}) or die $!;
-	my $status = <$answer>;
-	close $answer;
-	die "kafka-ctl @_ failed" if $status != 0;
-}
-
-sub start_again
-{
-	my $node = shift;
-	# what a killed postmaster leaves behind needs a moment to notice
-	for (1 .. 600)
-	{
-		return if $node->start(fail_ok => 1);
-		$node->{_pid} = undef;	# start reads it from the file of the server that was killed
-		usleep(100_000);
-	}
-	die 'the server does not start again';
-}
-
-system($tool, 'topic', 'crash', 4) == 0 or die;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', qq{
-shared_preload_libraries = 'widgets_wh'
+tool('topic', 'crash', 4);
+my $node = new_server('main', qq{
 widgets_wh.databases = 'wh'
 widgets_wh.batch_rows = 3000
 widgets_wh.batch_interval = '50ms'
 widgets_wh.publish_interval = '300ms'
-shared_buffers = '64MB'
-log_statement = none
-max_connections = 20
-});
+}, allows_streaming => 1);
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE wh');
 $node->safe_psql('wh', qq{
@@ -67,7 +38,7 @@ SELECT wh.create_fact('sale', 'SELECT id, amount, effective_from AS at FROM stag
 $node->restart;
 
 # Produce messages with these ids, in a process of its own, for about so many seconds or more.
-sub produce
+sub produce_slowly
 {
 	my ($from, $to, $pause) = @_;
 	my $producer = fork() // die;
@@ -83,7 +54,7 @@ sub produce
 	POSIX::_exit(0);
 }
 
-my $producer = produce(1, $messages, 5_000);
+my $producer = produce_slowly(1, $messages, 5_000);
 my $started = time();
 for my $kill (1 .. $kills)
 {
@@ -97,15 +68,17 @@ waitpid($producer, 0);
 is($?, 0, 'every message is sent');
 
 # the same with the worker ended at random moments; the postmaster starts it again after 10 s
-$producer = produce($messages + 1, 2 * $messages, 1_000_000 * 11 * $ends / ($messages / 50));
+$producer = produce_slowly($messages + 1, 2 * $messages, 1_000_000 * 11 * $ends / ($messages / 50));
+my $ended = 0;
 for (1 .. $ends)
 {
 	$node->poll_query_until('wh', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}) or die;
 	usleep(int(rand(1_000_000)));
-	is($node->safe_psql('wh', q{SELECT bool_and(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'}), 't', 'the worker is ended');
+	$ended += end_processes($node, 'widgets_wh worker');
 }
 waitpid($producer, 0);
 is($?, 0, 'every message is sent');
+is($ended, $ends, 'while the worker was ended as often');
 $messages *= 2;
 ok($node->poll_query_until('wh', "SELECT (SELECT count(*) FROM staging.event) >= $messages AND (SELECT count(*) FROM staging.state) >= $messages AND (SELECT count(*) FROM mart.sale) >= $messages"),
 	"everything arrives ($kills kills, $ends ends)");

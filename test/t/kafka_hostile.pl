@@ -3,69 +3,24 @@
 use strict;
 use warnings;
 use IO::Socket::INET;
-use PostgreSQL::Test::Cluster;
+use File::Basename;
+use lib dirname(__FILE__);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 use Time::HiRes qw(usleep time);
 
-my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
-
-sub tool { system($tool, @_) == 0 or die "kafka_tool @_"; return; }
-
-sub broker
-{
-	open(my $request, '>', $ENV{WH_KAFKA_REQUESTS}) or die $!;
-	print $request "@_\n";
-	close $request;
-	open(my $answer, '<', $ENV{WH_KAFKA_ANSWERS}) or die $!;
-	my $status = <$answer>;
-	close $answer;
-	die "kafka-ctl @_ failed" if $status != 0;
-	return;
-}
-
-# Produce lines; where is a list of more arguments.
-sub produce
-{
-	my ($topic, $lines, @where) = @_;
-	open(my $out, '|-', $tool, 'produce', $topic, @where) or die $!;
-	print $out "$_\n" for @$lines;
-	close $out or die 'produce failed';
-	return;
-}
-
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', qq{
-shared_preload_libraries = 'widgets_wh'
+my $node = new_server('main', qq{
 widgets_wh.databases = 'wh'
 widgets_wh.batch_interval = '50ms'
 widgets_wh.publish_interval = '200ms'
 max_worker_processes = 12
-shared_buffers = '64MB'
-log_statement = none
-max_connections = 20
 });
-
-sub becomes
-{
-	my ($feed, $condition, $name) = @_;
-	return ok($node->poll_query_until('wh', "SELECT $condition FROM wh.status WHERE object = 'staging.$feed'"), $name);
-}
 
 sub staged
 {
 	my ($feed, $count, $name) = @_;
 	return ok($node->poll_query_until('wh', "SELECT count(*) = $count FROM staging.$feed"), $name);
-}
-
-sub set_workers
-{
-	my ($n) = @_;
-	$node->safe_psql('postgres', "ALTER SYSTEM SET widgets_wh.kafka_workers = $n");
-	$node->reload;
-	my $workers = $n > 1 ? $n : 0;
-	return ok($node->poll_query_until('postgres', "SELECT count(*) = $workers FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'"), "$n workers");
 }
 
 # Run SQL in a transaction that produces lines and waits until a condition holds before it commits.
@@ -131,7 +86,8 @@ sub slowest
 
 for my $workers (1, 2)
 {
-	set_workers($workers);
+	set_workers($node, $workers);
+	workers_are($node, $workers > 1 ? $workers : 0, "$workers workers");
 	slowest(0.1);
 	my $pids = q{SELECT string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity WHERE backend_type LIKE 'widgets_wh%'};
 
@@ -150,7 +106,7 @@ CREATE FOREIGN TABLE hole (id int) SERVER hole OPTIONS (topic 'hole');
 SELECT wh.create_feed('hole', 'hole', 'append');
 }, $hole->sockport));
 	cmp_ok(slowest(16), '<', 5, 'brokers that do not answer hold up no other feed');
-	becomes('hole', q{state IN ('retrying', 'disconnected') AND last_error IS NOT NULL}, 'and are a state');
+	becomes($node, 'hole', q{state IN ('retrying', 'disconnected') AND last_error IS NOT NULL}, 'and are a state');
 	is($node->safe_psql('wh', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'widgets_wh%' AND xact_start < now() - interval '4 s'}), '0', 'no transaction is open meanwhile');
 	$node->safe_psql('wh', q{SELECT wh.drop_feed('hole'); DROP SERVER hole CASCADE});
 	close $hole;
@@ -182,9 +138,9 @@ SELECT pg_sleep(1)}, 'other', [qq(1\t{"id":$id})], "(SELECT count(*) = $sent FRO
 # a column that is renamed is told, and nothing is staged as null under its old name
 $node->safe_psql('wh', 'ALTER FOREIGN TABLE swap RENAME a TO c');
 produce('swap', [qq(1\t{"id":1000,"a":"a","b":"b"})]);
-becomes('swap', q{state = 'retrying' AND last_error LIKE 'column "a" is missing from the source%'}, 'a renamed column is a state');
+becomes($node, 'swap', q{state = 'retrying' AND last_error LIKE 'column "a" is missing from the source%'}, 'a renamed column is a state');
 $node->safe_psql('wh', 'ALTER FOREIGN TABLE swap RENAME c TO a; ALTER FOREIGN TABLE swap ALTER b TYPE bytea');
-becomes('swap', q{state = 'retrying' AND last_error LIKE 'column "b" of the source % has changed its type%'}, 'and so is a type');
+becomes($node, 'swap', q{state = 'retrying' AND last_error LIKE 'column "b" of the source % has changed its type%'}, 'and so is a type');
 $node->safe_psql('wh', 'ALTER FOREIGN TABLE swap ALTER b TYPE text');
 ok($node->poll_query_until('wh', 'SELECT count(*) = 101 AND count(a) = 101 AND count(b) = 101 FROM staging.swap'), 'until they are as they were');
 
@@ -216,7 +172,7 @@ while (time() < $until)
 	usleep(100_000);
 }
 cmp_ok($longest, '<', 5, 'no transaction waits long for a broker that is frozen');
-becomes('steady', q{state IN ('retrying', 'disconnected')}, 'which is a state');
+becomes($node, 'steady', q{state IN ('retrying', 'disconnected')}, 'which is a state');
 my $stopping = time();
 $node->stop('fast');
 cmp_ok(time() - $stopping, '<', 5, 'the workers stop at once');
@@ -224,7 +180,7 @@ $node->start;
 broker('thaw');
 slowest(0.1);
 $node->safe_psql('wh', q{SELECT wh.drop_feed('many_' || i) FROM generate_series(1, 30) i});
-becomes('steady', q{state = 'ready'}, 'it is back');
+becomes($node, 'steady', q{state = 'ready'}, 'it is back');
 
 # nothing is left of feeds that were dropped, and of tries that failed
 sub most

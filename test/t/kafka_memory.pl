@@ -1,24 +1,20 @@
 # The memory of workers is bounded, however large messages are and however many partitions a topic has.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use File::Basename;
+use lib dirname(__FILE__);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 
-my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
 my $messages = $ENV{MESSAGES} // 120;
 my $partitions = 24;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', qq{
-shared_preload_libraries = 'widgets_wh'
+my $node = new_server('main', qq{
 widgets_wh.databases = 'wh'
 max_worker_processes = 12
 shared_buffers = '16MB'
 maintenance_work_mem = '16MB'
-log_statement = none
-max_connections = 20
 });
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE wh');
@@ -53,7 +49,7 @@ sub own_memory
 for my $workers (1, 3)
 {
 	my $topic = "large_$workers";
-	system($tool, 'topic', $topic, $partitions, 'max.message.bytes=6000000') == 0 or die;
+	tool('topic', $topic, $partitions, 'max.message.bytes=6000000');
 	produce_large($topic);
 	$node->append_conf('postgresql.conf', "widgets_wh.kafka_workers = $workers\n");
 	$node->safe_psql('wh', qq{

@@ -1,47 +1,17 @@
 # The background worker: what changes while it runs, feeds that fail beside others, its states.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use File::Basename;
+use lib dirname(__FILE__);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 use Time::HiRes qw(time);
 
-my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
-
-sub tool { system($tool, @_) == 0 or die "kafka_tool @_"; return; }
-
-sub broker
-{
-	open(my $request, '>', $ENV{WH_KAFKA_REQUESTS}) or die $!;
-	print $request "@_\n";
-	close $request;
-	open(my $answer, '<', $ENV{WH_KAFKA_ANSWERS}) or die $!;
-	my $status = <$answer>;
-	close $answer;
-	die "kafka-ctl @_ failed" if $status != 0;
-	return;
-}
-
-# Produce messages with these ids; where is a list of more arguments.
-sub produce
-{
-	my ($topic, $ids, @where) = @_;
-	open(my $out, '|-', $tool, 'produce', $topic, @where) or die $!;
-	print $out "$_\t{\"id\":$_}\n" for @$ids;
-	close $out or die "produce failed";
-	return;
-}
-
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', qq{
-shared_preload_libraries = 'widgets_wh'
+my $node = new_server('main', qq{
 widgets_wh.databases = 'wh, other, wh'
 widgets_wh.batch_interval = '50ms'
 widgets_wh.publish_interval = '200ms'
-shared_buffers = '64MB'
-log_statement = none
-max_connections = 20
 });
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE wh');
@@ -51,7 +21,7 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activi
 	'a worker waits in each database, without the extension');
 
 tool('topic', $_, 2) for qw(first second gap);
-produce($_, [ 1 .. 10 ]) for qw(first second gap);
+produce($_, lines(1 .. 10)) for qw(first second gap);
 $node->safe_psql('wh', qq{
 CREATE EXTENSION widgets_wh;
 CREATE SERVER shop FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_BOOTSTRAP}');
@@ -70,40 +40,34 @@ sub staged
 	my ($feed, $count, $name) = @_;
 	return ok($node->poll_query_until('wh', "SELECT count(*) = $count AND count(DISTINCT id) = $count FROM staging.$feed"), $name);
 }
-sub becomes
-{
-	my ($feed, $condition, $name) = @_;
-	return ok($node->poll_query_until('wh', "SELECT $condition FROM wh.status WHERE object = 'staging.$feed'"), $name);
-}
-
 staged($_, 10, "feed $_ is loaded once the extension is there") for qw(first second gap);
-becomes('missing', q{state = 'retrying' AND last_error LIKE '%missing%' AND next_retry_at IS NOT NULL}, 'a topic that is missing is a state, and does not stop the others');
+becomes($node, 'missing', q{state = 'retrying' AND last_error LIKE '%missing%' AND next_retry_at IS NOT NULL}, 'a topic that is missing is a state, and does not stop the others');
 tool('topic', 'missing', 1);
-produce('missing', [ 1 .. 5 ]);
+produce('missing', lines(1 .. 5));
 staged('missing', 5, 'and is tried again');
-becomes('missing', q{state = 'ready'}, 'and then is well');
+becomes($node, 'missing', q{state = 'ready'}, 'and then is well');
 
 $node->safe_psql('wh', q{SELECT wh.pause_feed('first')});
 # the worker may be in a batch; the next ones see it
 $node->poll_query_until('wh', q{SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'});
 sleep 2;    # nothing shows that a paused feed does nothing
-produce($_, [ 11 .. 20 ]) for qw(first second);
+produce($_, lines(11 .. 20)) for qw(first second);
 staged('second', 20, 'another feed goes on');
 is($node->safe_psql('wh', 'SELECT count(*) FROM staging.first'), '10', 'a paused feed does not');
 $node->safe_psql('wh', q{SELECT wh.resume_feed('first')});
 staged('first', 20, 'a resumed feed does');
 
 tool('partitions', 'first', 3);
-produce('first', [ 21 .. 30 ], 'p=2');
+produce('first', lines(21 .. 30), 'p=2');
 staged('first', 30, 'a partition that is added is read');
 
 $node->safe_psql('wh', q{SELECT wh.pause_feed('gap')});
 sleep 2;
-produce('gap', [ 11 .. 20 ], 'p=0');
+produce('gap', lines(11 .. 20), 'p=0');
 my $end = $node->safe_psql('wh', q{SELECT next_offset + 4 FROM wh.kafka_offset WHERE feed = 'staging.gap' AND partition = 0});
 tool('truncate', 'gap', 0, $end);
 $node->safe_psql('wh', q{SELECT wh.resume_feed('gap')});
-becomes('gap', q{state = 'retrying' AND last_error LIKE '%not retained any more%'}, 'messages that are gone stop a feed');
+becomes($node, 'gap', q{state = 'retrying' AND last_error LIKE '%not retained any more%'}, 'messages that are gone stop a feed');
 $node->safe_psql('wh', q{SELECT wh.alter_feed('gap', on_lost_messages => 'continue')});
 staged('gap', 16, 'or are left out');
 is($node->safe_psql('wh', q{SELECT count(*), min("partition") FROM wh.error_event WHERE feed = 'staging.gap'}), '1|0', 'and are an error event');
@@ -113,12 +77,12 @@ ok($node->poll_query_until('wh', q{SELECT sum(rows_repeated) = 20 FROM wh.batch_
 
 tool('delete-topic', 'second');
 tool('topic', 'second', 2);
-produce('second', [ 101 .. 103 ]);
+produce('second', lines(101 .. 103));
 staged('second', 23, 'a topic made anew is read from its start');
 
 # a topic made anew that has grown past what was read, while nobody looked
 tool('topic', 'anew', 1);
-produce('anew', [ 1 .. 10 ]);
+produce('anew', lines(1 .. 10));
 $node->safe_psql('wh', q{CREATE FOREIGN TABLE anew (id int) SERVER shop OPTIONS (topic 'anew'); SELECT wh.create_feed('anew', 'anew', 'append')});
 staged('anew', 10, 'a feed made while the worker runs is loaded');
 $node->safe_psql('wh', q{SELECT wh.pause_feed('anew')});
@@ -126,20 +90,20 @@ ok($node->poll_query_until('wh', q{SELECT count(*) = 0 FROM pg_locks WHERE lockt
 sleep 2;
 tool('delete-topic', 'anew');
 tool('topic', 'anew', 1);
-produce('anew', [ 101 .. 150 ]);
+produce('anew', lines(101 .. 150));
 $node->safe_psql('wh', q{SELECT wh.resume_feed('anew')});
-becomes('anew', q{state = 'retrying' AND last_error LIKE '%another one than was read%'}, 'another topic of its name stops it');
+becomes($node, 'anew', q{state = 'retrying' AND last_error LIKE '%another one than was read%'}, 'another topic of its name stops it');
 $node->safe_psql('wh', q{SELECT wh.seek_feed('anew', 'earliest')});
 staged('anew', 60, 'until a seek lets it go on');
 
 # where a feed starts is set in the transaction that makes it: the worker reads nothing else
 tool('topic', 'start', 2);
-produce('start', [ 1 .. 10 ]);
+produce('start', lines(1 .. 10));
 $node->safe_psql('wh', qq{
 CREATE FOREIGN TABLE start_$_ (id int) SERVER shop OPTIONS (topic 'start');
 BEGIN; SELECT wh.create_feed('start_$_', 'start_$_', 'append'); SELECT pg_sleep(0.3); SELECT wh.seek_feed('start_$_', 'latest'); COMMIT;
 }) for 1 .. 3;
-produce('start', [ 11 .. 20 ]);
+produce('start', lines(11 .. 20));
 for (1 .. 3)
 {
 	staged("start_$_", 10, 'a feed that starts at the end');
@@ -148,7 +112,7 @@ for (1 .. 3)
 
 # a wrong password and a wrong certificate are states, and end when they are corrected
 tool('topic', $_, 1) for qw(locked sealed);
-produce($_, [ 1 .. 10 ]) for qw(locked sealed);
+produce($_, lines(1 .. 10)) for qw(locked sealed);
 $node->safe_psql('wh', qq{
 CREATE SERVER locked FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SASL}', security_protocol 'sasl_plaintext', sasl_mechanism 'SCRAM-SHA-256');
 CREATE USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (username 'wh', password 'hush-hush');
@@ -159,7 +123,7 @@ CREATE FOREIGN TABLE sealed (id int) SERVER sealed OPTIONS (topic 'sealed');
 SELECT wh.create_feed('sealed', 'sealed', 'append');
 });
 tool('topic', 'closed', 1);
-produce('closed', [ 1 .. 10 ]);
+produce('closed', lines(1 .. 10));
 tool('deny', 'closed', 'wh');
 $node->safe_psql('wh', qq{
 CREATE SERVER closed FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '$ENV{KAFKA_SASL}', security_protocol 'sasl_plaintext', sasl_mechanism 'SCRAM-SHA-256');
@@ -167,11 +131,11 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER closed OPTIONS (username 'wh', passw
 CREATE FOREIGN TABLE closed (id int) SERVER closed OPTIONS (topic 'closed');
 SELECT wh.create_feed('closed', 'closed', 'append');
 });
-becomes('closed', q{state = 'retrying' AND last_error LIKE '%uthorization%' AND next_retry_at IS NOT NULL}, 'a refused authorization is a state');
+becomes($node, 'closed', q{state = 'retrying' AND last_error LIKE '%uthorization%' AND next_retry_at IS NOT NULL}, 'a refused authorization is a state');
 tool('allow', 'closed', 'wh');
 staged('closed', 10, 'and is tried again');
-becomes('locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND last_error NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
-becomes('sealed', q{state = 'retrying' AND last_error LIKE '%certificate%'}, 'a wrong certificate is a state');
+becomes($node, 'locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND last_error NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
+becomes($node, 'sealed', q{state = 'retrying' AND last_error LIKE '%certificate%'}, 'a wrong certificate is a state');
 $node->safe_psql('wh', qq{
 ALTER USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (SET password 'wh-secret');
 ALTER SERVER sealed OPTIONS (SET ssl_ca_location '$ENV{KAFKA_DIR}/ca.pem');
@@ -181,12 +145,12 @@ staged($_, 10, "feed $_ is loaded once that is corrected") for qw(locked sealed)
 broker('kill');
 ok($node->poll_query_until('wh', q{SELECT bool_and(state IN ('disconnected', 'retrying')) FROM wh.status WHERE kind = 'feed'}), 'a broker that is down is a state');
 broker('start');
-produce('first', [ 31 .. 40 ]);
+produce('first', lines(31 .. 40));
 staged('first', 40, 'it is back');
 
 # committed and aborted transactions: all rows of the first ones, and no lag is left
-produce('first', [ 41 .. 50 ], 'p=0', 'commit');
-produce('first', [ 901 .. 910 ], 'p=0', 'abort');
+produce('first', lines(41 .. 50), 'p=0', 'commit');
+produce('first', lines(901 .. 910), 'p=0', 'abort');
 staged('first', 50, 'messages of aborted transactions are left out');
 ok($node->poll_query_until('wh', q{SELECT sum(lag) = 0 AND sum(next_offset) >= 62 FROM wh.kafka_offset WHERE feed = 'staging.first'}), 'and no lag is left');
 
@@ -202,10 +166,10 @@ for (1 .. 300)
 is($told, $stored, 'the worker tells the broker its offsets');
 for my $i (1 .. 8)
 {
-	produce('second', [ 200 + $i ]);
+	produce('second', lines(200 + $i));
 	sleep 1;    # rates are taken over 5 s
 }
-becomes('second', 'rows_per_second > 0 AND rows_per_second < 1000', 'messages a second are in wh.status');
+becomes($node, 'second', 'rows_per_second > 0 AND rows_per_second < 1000', 'messages a second are in wh.status');
 is($node->safe_psql('wh', q{SELECT DISTINCT query FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker' AND query ~ '^(ingest|publish|list feeds|start a batch|look for|connect|count|report)'}) ne '', 1, 'what it does is in pg_stat_activity');
 sub switches { return $node->safe_psql('wh', q{SELECT substring(pg_read_file('/proc/' || pid || '/status') FROM 'voluntary_ctxt_switches:\s+(\d+)') FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker' AND datname = 'wh'}); }
 $node->safe_psql('wh', q{SELECT wh.pause_feed(relation::text) FROM wh.feed WHERE relation::text NOT IN ('staging.first', 'staging.second')});
@@ -216,7 +180,7 @@ cmp_ok(switches() - $switches, '<', 100, 'with nothing to load it waits');
 $node->safe_psql('wh', q{SELECT wh.resume_feed(relation::text) FROM wh.feed WHERE is_paused});
 
 # a run beside the worker
-produce('first', [ 51 .. 5000 ]);
+produce('first', lines(51 .. 5000));
 $node->psql('wh', 'CALL wh.run()') for 1 .. 10;
 staged('first', 5000, 'two consumers of one feed stage everything once');
 
@@ -232,7 +196,7 @@ SELECT wh.ingest('first');
 SELECT pg_sleep(1);  -- nothing shows what the worker has fetched
 COMMIT;
 });
-produce('first', [ 6101 .. 6110 ]);
+produce('first', lines(6101 .. 6110));
 ok($node->poll_query_until('wh', q{SELECT count(*) = 10 FROM staging.first WHERE id > 6100}), 'the worker goes on after a run of another session');
 is($node->safe_psql('wh', 'SELECT count(*), count(DISTINCT id) FROM staging.first'), '5110|5110', 'and repeats nothing of it');
 
@@ -243,7 +207,7 @@ open(my $keyed, '|-', $tool, 'produce', 'compact') or die $!;
 printf $keyed "%d\t{\"id\":%d,\"v\":%d}\n", $_ % 10, $_ % 10, $_ for 1 .. 5000;
 close $keyed or die;
 sleep 1;    # segments are rolled by age
-produce('compact', [1]);
+produce('compact', lines(1));
 for (1 .. 300)
 {
 	last if `kcat -C -b $ENV{KAFKA_BOOTSTRAP} -t compact -e -q -o beginning | wc -l` < 4000;
@@ -262,9 +226,9 @@ CREATE FOREIGN TABLE poison (id int NOT NULL, v int, t text, j jsonb) SERVER sho
 SELECT wh.create_feed('compact', 'compact', 'upsert', '{id}');
 SELECT wh.create_feed('poison', 'poison', 'append');
 });
-becomes('compact', 'lag = 0', 'a compacted topic is read to its end');
+becomes($node, 'compact', 'lag = 0', 'a compacted topic is read to its end');
 is($node->safe_psql('wh', 'SELECT count(*), min(v), max(v) FROM staging.compact WHERE v > 4990'), '9|4992|5000', 'with the last state of each key');
-becomes('poison', 'lag = 0 AND rows = 2970 AND rows_rejected = 30', 'bad messages are error events, the others are staged, no lag is left');
+becomes($node, 'poison', 'lag = 0 AND rows = 2970 AND rows_rejected = 30', 'bad messages are error events, the others are staged, no lag is left');
 is($node->safe_psql('wh', q{SELECT count(*), count(DISTINCT id), sum(id) = 3000 * 3001 / 2 - 100 * 30 * 31 / 2 FROM staging.poison}), '2970|2970|t', 'every good one');
 is($node->safe_psql('wh', q{SELECT count(*), count(DISTINCT record_hash) FROM wh.error_event WHERE feed = 'staging.poison' AND (raw_record IS NOT NULL) AND topic = 'poison'}), '30|10', 'every bad one, as it was sent');
 
@@ -281,14 +245,14 @@ $node->psql('postgres', q{BEGIN; SELECT wh.ingest('gap'); ROLLBACK;});
 is(committed(), '-1001 -1001', 'no offset is told of what is rolled back');
 $node->safe_psql('postgres', 'CALL wh.run()');
 is(committed(), stored(), 'wh.run tells the broker its offsets');
-produce('gap', [ 21 .. 30 ]);
+produce('gap', lines(21 .. 30));
 $node->safe_psql('postgres', q{BEGIN; SAVEPOINT a; SELECT wh.ingest('gap'); ROLLBACK TO a; SELECT wh.ingest('gap'); COMMIT;});
 is(committed(), stored(), 'and so does wh.ingest');
 is($node->safe_psql('wh', q{SELECT count(*) FROM staging.gap}), '26', 'the worker of another database has its own');
 
 $node->append_conf('postgresql.conf', "widgets_wh.batch_rows = 7\n");
 $node->reload;
-produce('first', [ 5001 .. 5100 ]);
+produce('first', lines(5001 .. 5100));
 staged('first', 5210, 'with another batch_rows');
 cmp_ok($node->safe_psql('wh', q{SELECT max(rows_read) FROM wh.batch_step s JOIN wh.batch b USING (batch_id) WHERE b.started_at > now() - interval '5 s' AND s.object = 'staging.first' AND b.batch_id > (SELECT max(batch_id) - 10 FROM wh.batch)}), '<=', 7,
 	'batches are bounded by it');

@@ -2,67 +2,24 @@
 # moments: every message once, histories as one run makes them, whoever reads which partition.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use File::Basename;
+use lib dirname(__FILE__);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 use Time::HiRes qw(usleep time);
 
-my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
 my $messages = $ENV{MESSAGES} // 60_000;
 my $rounds = $ENV{ROUNDS} // 14;
 
-sub tool { system($tool, @_) == 0 or die "kafka_tool @_"; return; }
-
-# Produce lines; where is a list of more arguments.
-sub produce
-{
-	my ($topic, $lines, @where) = @_;
-	open(my $out, '|-', $tool, 'produce', $topic, @where) or die $!;
-	print $out "$_\n" for @$lines;
-	close $out or die 'produce failed';
-	return;
-}
-
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', qq{
-shared_preload_libraries = 'widgets_wh'
+my $node = new_server('main', qq{
 widgets_wh.databases = 'wh'
 widgets_wh.kafka_workers = 3
 widgets_wh.batch_rows = 1000
 widgets_wh.batch_interval = '50ms'
 widgets_wh.publish_interval = '300ms'
 max_worker_processes = 12
-shared_buffers = '64MB'
-log_statement = none
-max_connections = 20
 });
-
-sub start_again
-{
-	# what the postmaster leaves behind needs a moment to notice
-	for (1 .. 600)
-	{
-		return if $node->start(fail_ok => 1);
-		$node->{_pid} = undef;    # start reads it from the file of the server that was killed
-		usleep(100_000);
-	}
-	die 'the server does not start again';
-}
-
-sub set_workers
-{
-	my ($n) = @_;
-	$node->safe_psql('postgres', "ALTER SYSTEM SET widgets_wh.kafka_workers = $n");
-	$node->reload;
-	return;
-}
-
-sub workers_are
-{
-	my ($n, $name) = @_;
-	return ok($node->poll_query_until('wh', "SELECT count(*) = $n FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'"), $name);
-}
 
 my $columns = "id int, v int, at timestamptz, part int OPTIONS (metadata 'partition'), off bigint OPTIONS (metadata 'offset')";
 tool('topic', 'event', 4);
@@ -81,7 +38,7 @@ SELECT wh.create_fact('sale', 'SELECT id, v, at FROM staging.event', '{id}', 'at
 SELECT wh.create_dimension('thing', 'SELECT id, v FROM staging.state', '{id}');
 });
 $node->restart;
-workers_are(3, 'as many workers as the setting says');
+workers_are($node, 3, 'as many workers as the setting says');
 my $leader = $node->safe_psql('wh', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'});
 
 # A key's versions are spread over the partitions; now and then two have one time, and 1 % are bad.
@@ -109,8 +66,8 @@ for my $topic (qw(event state))
 
 my @chaos = (
 	sub { $node->psql('wh', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker' ORDER BY random() LIMIT 1}); },
-	sub { set_workers(1 + int(rand(4))); },
-	sub { $node->kill9; start_again(); },
+	sub { set_workers($node, 1 + int(rand(4))); },
+	sub { $node->kill9; start_again($node); },
 	sub { $node->psql('wh', 'CALL wh.run()'); },
 	sub { $node->psql('wh', q{SELECT wh.alter_feed('state', reject_limit => 1000000)}); },
 	sub { $node->psql('wh', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE 'widgets_wh %worker'}); },
@@ -121,7 +78,7 @@ for my $round (0 .. $rounds - 1)
 	usleep(100_000 + int(rand(900_000)));
 	$chaos[ $round % @chaos ]->();
 }
-set_workers(3);
+set_workers($node, 3);
 for my $producer (@producers)
 {
 	waitpid($producer, 0);
@@ -169,7 +126,7 @@ $node->poll_query_until('wh', q{SELECT count(*) = 0 FROM wh.batch WHERE state = 
 is($node->safe_psql('wh', 'SELECT count(*) FROM wh.check()'), '0', 'wh.check() finds nothing');
 
 # side by side
-workers_are(3, 'all workers are back');
+workers_are($node, 3, 'all workers are back');
 $node->safe_psql('wh', 'CREATE TABLE since AS SELECT max(batch_id) AS batch_id FROM wh.batch');
 produce('event', [ map { "$_\t{\"id\":$_}" } $messages + 1 .. $messages + 2000 ]);
 ok($node->poll_query_until('wh', "SELECT count(*) = $good + 2000 FROM staging.event"), 'it goes on');
@@ -278,22 +235,22 @@ ok($node->poll_query_until('wh', 'SELECT count(*) = 2 FROM staging.event WHERE p
 $node->safe_psql('wh', q{CREATE TABLE old AS SELECT pid FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'});
 $node->safe_psql('wh', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'widgets_wh worker'});
 ok($node->poll_query_until('wh', q{SELECT count(*) = 0 FROM pg_stat_activity JOIN old USING (pid)}), 'workers end with their leader');
-workers_are(3, 'and come back with it');
+workers_are($node, 3, 'and come back with it');
 
 # more than there are slots
 my $log = -s $node->logfile;
-set_workers(40);
+set_workers($node, 40);
 ok($node->poll_query_until('wh', q{SELECT count(*) BETWEEN 8 AND 11 FROM pg_stat_activity WHERE backend_type = 'widgets_wh kafka worker'}), 'as many workers as there are slots');
 produce('event', [qq(1\t{"id":2000000})]);
 ok($node->poll_query_until('wh', 'SELECT count(*) = 1 FROM staging.event WHERE id = 2000000'), 'load everything');
 my @told = slurp_file($node->logfile, $log) =~ /too few slots for background workers/g;
 is(scalar(@told), 1, 'which is said once');
-set_workers(1);
-workers_are(0, 'with one, the worker of the database loads alone');
+set_workers($node, 1);
+workers_are($node, 0, 'with one, the worker of the database loads alone');
 produce('event', [qq(1\t{"id":2000001})]);
 ok($node->poll_query_until('wh', 'SELECT count(*) = 1 FROM staging.event WHERE id = 2000001'), 'and goes on');
-set_workers(4);
-workers_are(4, 'the setting changes while it runs');
+set_workers($node, 4);
+workers_are($node, 4, 'the setting changes while it runs');
 my $start = time();
 $node->stop('fast');
 cmp_ok(time() - $start, '<', 5, 'they stop at once');

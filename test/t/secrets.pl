@@ -3,11 +3,12 @@
 # Records come in every state: clean, dirty, cut off, with too few or too many columns, of other types.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use File::Basename;
+use lib dirname(__FILE__);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 
-my $tool = "$ENV{KAFKA_DIR}/kafka_tool";
 my $tmp = PostgreSQL::Test::Utils::tempdir;
 my ($inventory, $cards) = ("$tmp/inventory", "$tmp/cards");
 my %secret;    # what must not be found, and what it is
@@ -36,7 +37,7 @@ sub run_wh { $warehouse->psql('wh', $_[0]); }
 
 # The company -------------------------------------------------------------------------------
 
-system($tool, 'topic', "secrets.$_", 1) == 0 or die for qw(customer customer_address loyalty_number order order_line_item);
+tool('topic', "secrets.$_", 1) for qw(customer customer_address loyalty_number order order_line_item);
 $operations->safe_psql('wh', qq{SELECT wh.create_model('widgets', 'operations', jsonb_build_object('bootstrap_servers', '$ENV{KAFKA_BOOTSTRAP}',
   'topic_prefix', 'secrets.', 'directory', '$inventory', 'dirt', 0.05))});
 $operations->safe_psql('wh', 'CALL wh.simulate(3)');

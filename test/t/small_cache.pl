@@ -1,9 +1,11 @@
 # Loads much larger than the server's cache: the bulk writer changes to a ring of buffers on the way.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use File::Basename;
+use lib dirname(__FILE__);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WarehouseTest;
 
 my $node = PostgreSQL::Test::Cluster->new('small_cache');
 $node->init;
