@@ -90,7 +90,7 @@ bool
 wh_csv_analyze(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *pages)
 {
 	WhCsvTable *table = wh_csv_table_open(RelationGetRelid(rel));
-	double		bytes = wh_csv_total_size(wh_csv_table_files(table));
+	double		bytes = wh_csv_list_size(wh_csv_table_files(table));
 
 	*func = acquire_rows;
 	*pages = (BlockNumber) Min(ceil(bytes / BLCKSZ) + (bytes == 0), (double) MaxBlockNumber);

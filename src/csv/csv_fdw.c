@@ -58,18 +58,6 @@ typedef struct CsvScanState
 
 PG_FUNCTION_INFO_V1(wh_csv_fdw_handler);
 
-/* Add up the sizes of files that could be looked at. */
-double
-wh_csv_total_size(List *files)
-{
-	double		total = 0;
-	ListCell   *lc;
-
-	foreach(lc, files)
-		total += Max(((WhCsvFileInfo *) lfirst(lc))->size, 0);
-	return total;
-}
-
 /*
  * Estimate the rows of a table from the first records of its first file;
  * wrong files count as none, since reading them will say what is wrong.
@@ -107,7 +95,7 @@ estimate_rows(WhCsvTable *table, List *files)
 			continue;
 
 		/* Stored bytes of a record, by the compression met so far. */
-		return clamp_row_est(wh_csv_total_size(files) /
+		return clamp_row_est(wh_csv_list_size(files) /
 							 ((last - first) / n * (stored > 0 ? stored : 1)));
 	}
 	return 1;
@@ -145,7 +133,7 @@ get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid relid)
 	List	   *files = wh_csv_table_files(table);
 	double		rows;
 
-	state->bytes = wh_csv_total_size(files);
+	state->bytes = wh_csv_list_size(files);
 	state->attnums = used_columns(baserel, relid);
 
 	/* After ANALYZE the table's pages are its size then, and so its density. */
@@ -287,7 +275,7 @@ explain_scan(ForeignScanState *node, ExplainState *es)
 	ExplainPropertyList("CSV Files", shown, es);
 	if (es->costs)
 	{
-		ExplainPropertyInteger("CSV Size", "bytes", (int64) wh_csv_total_size(files), es);
+		ExplainPropertyInteger("CSV Size", "bytes", (int64) wh_csv_list_size(files), es);
 		ExplainPropertyInteger("CSV Rows", NULL,
 							   (int64) floatVal(lsecond(plan->fdw_private)), es);
 	}

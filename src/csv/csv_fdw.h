@@ -9,7 +9,6 @@
 
 #include "foreign/fdwapi.h"
 
-extern double wh_csv_total_size(List *files);
 extern bool wh_csv_analyze(Relation rel, AcquireSampleRowsFunc *func,
 						   BlockNumber *pages);
 extern List *wh_csv_import(ImportForeignSchemaStmt *stmt, Oid server);

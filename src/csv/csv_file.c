@@ -177,7 +177,16 @@ wh_csv_open_path(const char *directory, const char *name, WhRowError *err)
 				  name, strerror(errno));
 		return -1;
 	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) != 0)
+	{
+		int			save = errno;
+
+		close(fd);
+		set_error(err, sqlstate_of_errno(save), _("could not stat file \"%s\": %s"),
+				  name, strerror(save));
+		return -1;
+	}
+	if (!S_ISREG(st.st_mode))
 	{
 		close(fd);
 		set_error(err, ERRCODE_WRONG_OBJECT_TYPE,

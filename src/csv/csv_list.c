@@ -153,3 +153,15 @@ wh_csv_list_pattern(const char *directory, const char *pattern)
 		result = lappend(result, wh_csv_file_info(directory, lfirst(lc)));
 	return result;
 }
+
+/* Add up the sizes of files that could be looked at. */
+double
+wh_csv_list_size(List *files)
+{
+	double		total = 0;
+	ListCell   *lc;
+
+	foreach(lc, files)
+		total += Max(((WhCsvFileInfo *) lfirst(lc))->size, 0);
+	return total;
+}

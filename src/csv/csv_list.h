@@ -19,6 +19,7 @@ typedef struct WhCsvFileInfo
 } WhCsvFileInfo;
 
 extern List *wh_csv_list_pattern(const char *directory, const char *pattern);
+extern double wh_csv_list_size(List *files);
 extern WhCsvFileInfo *wh_csv_file_info(const char *directory, const char *name);
 
 #endif							/* WH_CSV_LIST_H */

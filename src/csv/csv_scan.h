@@ -54,6 +54,7 @@ struct WhCsvScan
 	AttrNumber	current;		/* column being converted, for messages */
 };
 
+extern void wh_csv_error_context(void *arg);
 extern void wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
 							 const char *message);
 extern bool wh_csv_match_header(WhCsvScan *scan, WhCsvRecord *header);

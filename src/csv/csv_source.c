@@ -18,48 +18,6 @@
 
 #include "csv/csv_scan.h"
 
-/* Say file, line and column of whatever is raised. */
-static void
-row_error_context(void *arg)
-{
-	WhCsvScan  *scan = arg;
-
-	if (scan->reader == NULL || scan->reader->line == 0)
-		errcontext("CSV file \"%s\"", scan->name);
-	else if (scan->current > 0)
-		errcontext("CSV file \"%s\", line %lld, column \"%s\"", scan->name,
-				   (long long) scan->reader->line,
-				   NameStr(TupleDescAttr(scan->table->desc, scan->current - 1)->attname));
-	else
-		errcontext("CSV file \"%s\", line %lld", scan->name,
-				   (long long) scan->reader->line);
-}
-
-/* Note an error of the row, or raise it. */
-void
-wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
-				 const char *message)
-{
-	WhRowError *error;
-	MemoryContext old;
-
-	if (!scan->collect)
-	{
-		scan->current = attnum;
-		ereport(ERROR,
-				(errcode(sqlerrcode),
-				 errmsg_internal("%s", message)));
-	}
-	old = MemoryContextSwitchTo(scan->row_context);
-	scan->row_context_used = true;
-	error = palloc(sizeof(WhRowError));
-	error->attnum = attnum;
-	error->sqlerrcode = sqlerrcode;
-	error->message = pstrdup(message);
-	scan->row.errors = lappend(scan->row.errors, error);
-	MemoryContextSwitchTo(old);
-}
-
 /* Set the row to a record or file that can't be read at all. */
 static WhSourceRow *
 broken_row(WhCsvScan *scan)
@@ -288,7 +246,7 @@ wh_csv_next(WhCsvScan *scan)
 		scan->row.errors = NIL;
 	}
 	scan->current = 0;
-	callback.callback = row_error_context;
+	callback.callback = wh_csv_error_context;
 	callback.arg = scan;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;

@@ -1,7 +1,7 @@
 /*
  * csv_text.c
  *	  The bytes of fields: into the database's encoding, and back into a record
- *	  from which some columns are cut out.
+ *	  from which some columns are cut out; and what is said of those in error.
  *
  * Runs in any backend; takes no locks.
  */
@@ -11,6 +11,48 @@
 #include "mb/pg_wchar.h"
 
 #include "csv/csv_scan.h"
+
+/* Say file, line and column of whatever is raised. */
+void
+wh_csv_error_context(void *arg)
+{
+	WhCsvScan  *scan = arg;
+
+	if (scan->reader == NULL || scan->reader->line == 0)
+		errcontext("CSV file \"%s\"", scan->name);
+	else if (scan->current > 0)
+		errcontext("CSV file \"%s\", line %lld, column \"%s\"", scan->name,
+				   (long long) scan->reader->line,
+				   NameStr(TupleDescAttr(scan->table->desc, scan->current - 1)->attname));
+	else
+		errcontext("CSV file \"%s\", line %lld", scan->name,
+				   (long long) scan->reader->line);
+}
+
+/* Note an error of the row, or raise it. */
+void
+wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
+				 const char *message)
+{
+	WhRowError *error;
+	MemoryContext old;
+
+	if (!scan->collect)
+	{
+		scan->current = attnum;
+		ereport(ERROR,
+				(errcode(sqlerrcode),
+				 errmsg_internal("%s", message)));
+	}
+	old = MemoryContextSwitchTo(scan->row_context);
+	scan->row_context_used = true;
+	error = palloc(sizeof(WhRowError));
+	error->attnum = attnum;
+	error->sqlerrcode = sqlerrcode;
+	error->message = pstrdup(message);
+	scan->row.errors = lappend(scan->row.errors, error);
+	MemoryContextSwitchTo(old);
+}
 
 /* Begin the message of bytes that are wrong: their values in hexadecimal. */
 static char *

@@ -9,22 +9,8 @@
 #include "widgets_wh.h"
 
 #include "fmgr.h"
-#include "utils/memutils.h"
-
 #include "value/source.h"
-
-/*
- * Where values that do not fit a Datum live: one block, used again after each
- * reset, and a memory context for what does not fit it.
- */
-typedef struct WhValueArena
-{
-	char	   *next;			/* free space of the block */
-	char	   *limit;
-	char	   *block;
-	MemoryContext overflow;
-	bool		overflow_used;
-} WhValueArena;
+#include "value/value_arena.h"
 
 typedef struct WhValueConverter WhValueConverter;
 
@@ -52,9 +38,6 @@ struct WhValueConverter
 	struct WhZoneCache *zone;
 };
 
-extern WhValueArena *wh_value_arena_create(MemoryContext parent);
-extern void wh_value_arena_reset_overflow(WhValueArena *arena);
-extern void *wh_value_alloc_overflow(WhValueArena *arena, Size size);
 extern WhValueConverter *wh_value_converter(Oid type, int32 typmod,
 											WhValueArena *arena);
 extern bool wh_value_convert_slow(WhValueConverter *conv, const char *s,
@@ -65,27 +48,6 @@ extern bool wh_value_is_data_error(int sqlerrcode);
 extern void wh_value_set_number(WhValueConverter *conv);
 extern void wh_value_set_datetime(WhValueConverter *conv);
 extern void wh_value_set_text(WhValueConverter *conv);
-
-/* Free every value made since the last reset. */
-static inline void
-wh_value_arena_reset(WhValueArena *arena)
-{
-	arena->next = arena->block;
-	if (unlikely(arena->overflow_used))
-		wh_value_arena_reset_overflow(arena);
-}
-
-/* Get memory, aligned for every type, until the arena's next reset. */
-static inline void *
-wh_value_alloc(WhValueArena *arena, Size size)
-{
-	char	   *p = arena->next;
-
-	if (unlikely(size > (Size) (arena->limit - p)))
-		return wh_value_alloc_overflow(arena, size);
-	arena->next = p + MAXALIGN(size);
-	return p;
-}
 
 /*
  * Convert len bytes at s, which need no terminating NUL, are valid in the

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "catalog/pg_type.h"
@@ -24,14 +23,6 @@
 #define DOUBLE_EXACT_POWER	22
 #define FLOAT_EXACT_MAX		(UINT64CONST(1) << 24)
 #define FLOAT_EXACT_POWER	10
-
-/*
- * Powers of ten that an x87 long double holds exactly; and the bits it has
- * beyond a double's.
- */
-#define LONG_EXACT_POWER	27
-#define LONG_EXTRA_BITS		0x7ff
-#define LONG_HALFWAY		0x400
 
 /* A double's text that is longer goes to the input function. */
 #define FLOAT_TEXT_MAX		64
@@ -53,14 +44,6 @@ static const double power_of_ten[] = {
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
 	1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22
 };
-
-#if LDBL_MANT_DIG == 64
-static const long double long_power_of_ten[] = {
-	1e0L, 1e1L, 1e2L, 1e3L, 1e4L, 1e5L, 1e6L, 1e7L, 1e8L, 1e9L, 1e10L, 1e11L,
-	1e12L, 1e13L, 1e14L, 1e15L, 1e16L, 1e17L, 1e18L, 1e19L, 1e20L, 1e21L,
-	1e22L, 1e23L, 1e24L, 1e25L, 1e26L, 1e27L
-};
-#endif
 
 /*
  * Read [+-]digits, with blanks around.  At most 18 digits, so that nothing
@@ -203,55 +186,6 @@ read_decimal(const char *s, Size len, bool *negative, uint64 *mantissa,
 	return true;
 }
 
-#if LDBL_MANT_DIG == 64
-/*
- * Say whether the processor keeps what the compiler promised: emulators, such
- * as valgrind, compute with the 53 bits of a double.
- */
-static bool
-long_double_has_64_bits(void)
-{
-	static int	has = -1;
-
-	if (has < 0)
-	{
-		volatile long double one = 1.0L;
-		volatile long double last_bit = 0x1p-63L;
-		volatile long double sum = one + last_bit;
-
-		has = sum != one;
-	}
-	return has;
-}
-#endif
-
-/*
- * Compute mantissa times a power of ten by one operation in a long double of 64
- * bits.  It is off by half a bit at most, so rounding it to a double is right
- * unless it lies next to the middle between two doubles; then returns false.
- */
-static inline bool
-scale_in_long_double(uint64 mantissa, int power, double *d)
-{
-#if LDBL_MANT_DIG == 64
-	long double scaled;
-	uint64		bits;
-
-	if (power < -LONG_EXACT_POWER || power > LONG_EXACT_POWER || !long_double_has_64_bits())
-		return false;
-	scaled = power < 0 ? (long double) mantissa / long_power_of_ten[-power] :
-		(long double) mantissa * long_power_of_ten[power];
-	memcpy(&bits, &scaled, sizeof(bits));
-	bits &= LONG_EXTRA_BITS;
-	if (bits >= LONG_HALFWAY - 1 && bits <= LONG_HALFWAY + 1)
-		return false;
-	*d = (double) scaled;
-	return true;
-#else
-	return false;
-#endif
-}
-
 /*
  * float8: exact when mantissa and power of ten are exact doubles, since one
  * operation on exact operands rounds once; otherwise strtod, as float8in does.
@@ -273,11 +207,6 @@ fast_float8(WhValueConverter *conv, const char *s, Size len, Datum *value)
 	{
 		d = (double) m;
 		d = power < 0 ? d / power_of_ten[-power] : d * power_of_ten[power];
-		if (negative)
-			d = -d;
-	}
-	else if (exact && scale_in_long_double(m, power, &d))
-	{
 		if (negative)
 			d = -d;
 	}
