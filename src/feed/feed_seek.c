@@ -20,6 +20,7 @@
 #include "feed/feed.h"
 #include "kafka/kafka_message.h"
 #include "kafka/kafka_source.h"
+#include "kafka/kafka_time.h"
 #include "base/object_name.h"
 
 PG_FUNCTION_INFO_V1(wh_seek_feed);

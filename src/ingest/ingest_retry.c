@@ -31,6 +31,7 @@
 #include "csv/csv_source.h"
 #include "ingest/ingest_state.h"
 #include "kafka/kafka_message.h"
+#include "kafka/kafka_time.h"
 #include "base/object_name.h"
 #include "value/value_convert.h"
 

@@ -1,13 +1,12 @@
 /*
  * kafka_decoder.h
- *	  What kafka_message.c and kafka_format.c share.  Only they include this
- *	  file.
+ *	  A decoder of messages from the inside: for the files that decode.
  */
 #ifndef WH_KAFKA_DECODER_H
 #define WH_KAFKA_DECODER_H
 
-#include "value/json_fields.h"
 #include "kafka/kafka_message.h"
+#include "value/json_fields.h"
 #include "value/value_convert.h"
 
 /* How a column takes JSON. */
@@ -56,19 +55,5 @@ struct WhKafkaDecoder
 	WhSourceRow *row;
 	bool		collect_errors;
 };
-
-/* In kafka_message.c: values of columns. */
-extern void wh_kafka_row_error(WhKafkaDecoder *decoder, AttrNumber attnum, int sqlerrcode, const char *message);
-extern void wh_kafka_convert(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *text, Size len);
-extern void wh_kafka_convert_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value);
-extern void wh_kafka_convert_bytes(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *data, Size len);
-extern void wh_kafka_set_time(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, TimestampTz time);
-
-/* In kafka_format.c: payloads and keys. */
-extern void wh_kafka_decode_key(WhKafkaDecoder *decoder);
-extern void wh_kafka_decode_json(WhKafkaDecoder *decoder);
-extern void wh_kafka_decode_debezium(WhKafkaDecoder *decoder);
-extern void wh_kafka_decode_csv(WhKafkaDecoder *decoder);
-extern void wh_kafka_decode_text(WhKafkaDecoder *decoder);
 
 #endif							/* WH_KAFKA_DECODER_H */

@@ -26,6 +26,7 @@
 
 #include "kafka/kafka_encode.h"
 #include "kafka/kafka_message.h"
+#include "kafka/kafka_time.h"
 
 /* A name of the object that is written: a column, or an object in it. */
 typedef struct OutputNode

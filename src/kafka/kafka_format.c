@@ -9,7 +9,9 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "kafka/kafka_decoder.h"
+#include "kafka/kafka_convert.h"
+#include "kafka/kafka_format.h"
+#include "kafka/kafka_time.h"
 
 /*
  * Take the key columns of a delete, or of a message without them, from the

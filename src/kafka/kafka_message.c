@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -17,32 +16,11 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
+#include "kafka/kafka_convert.h"
 #include "kafka/kafka_decoder.h"
-#include "base/time_zone.h"
-
-/* Turn Kafka's milliseconds since 1970 into a time; DT_NOBEGIN when there is none. */
-TimestampTz
-wh_kafka_time(int64 milliseconds)
-{
-	int64		epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-	TimestampTz time;
-
-	if (milliseconds < 0 || milliseconds > PG_INT64_MAX / 1000)
-		return DT_NOBEGIN;
-	time = (milliseconds - epoch) * 1000;
-	return time <= WH_LATEST_TIME ? time : DT_NOBEGIN;
-}
-
-/* Turn a finite time into Kafka's milliseconds, rounded up. */
-int64
-wh_kafka_milliseconds(TimestampTz time)
-{
-	int64		epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-
-	return time / 1000 + (time % 1000 > 0 ? 1 : 0) + epoch;
-}
+#include "kafka/kafka_format.h"
+#include "kafka/kafka_time.h"
 
 /* Add the path of a column below prefixes. */
 static List *
@@ -136,143 +114,6 @@ wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
 	return decoder;
 }
 
-/* Note an error of the row, or raise it. */
-void
-wh_kafka_row_error(WhKafkaDecoder *decoder, AttrNumber attnum, int sqlerrcode, const char *message)
-{
-	WhSourceRow *row = decoder->row;
-	MemoryContext oldcontext;
-	WhRowError *error;
-
-	if (!decoder->collect_errors)
-		ereport(ERROR,
-				errcode(sqlerrcode),
-				errmsg("%s", message),
-				attnum ? errdetail("The value is of column \"%s\".", decoder->table->columns[attnum - 1].name) : 0);
-	oldcontext = MemoryContextSwitchTo(decoder->row_context);
-	error = palloc(sizeof(WhRowError));
-	error->attnum = attnum;
-	error->sqlerrcode = sqlerrcode;
-	error->message = pstrdup(message);
-	row->errors = lappend(row->errors, error);
-	MemoryContextSwitchTo(oldcontext);
-}
-
-/*
- * Make text of the message, in UTF-8, text of the database's encoding, in the
- * row's memory when it changes.  false = it cannot be; the error is noted.
- */
-static bool
-to_server_encoding(WhKafkaDecoder *decoder, AttrNumber attnum, const char **text, Size *len)
-{
-	int			encoding = GetDatabaseEncoding();
-	unsigned char *buffer;
-	Oid			function;
-	int			done;
-
-	if (likely(encoding == PG_UTF8) || encoding == PG_SQL_ASCII)
-		return true;
-	function = FindDefaultConversionProc(PG_UTF8, encoding);
-	if (OidIsValid(function))
-	{
-		Size		size = *len * MAX_CONVERSION_GROWTH + 1;
-
-		buffer = MemoryContextAlloc(decoder->row_context, size);
-		done = pg_do_encoding_conversion_buf(function, PG_UTF8, encoding, (unsigned char *) unconstify(char *, *text),
-											 *len, buffer, size, true);
-		if (done == *len)
-		{
-			*text = (char *) buffer;
-			*len = strlen((char *) buffer);
-			return true;
-		}
-	}
-	wh_kafka_row_error(decoder, attnum, ERRCODE_UNTRANSLATABLE_CHARACTER,
-			  psprintf("text cannot be converted from UTF8 to %s", pg_encoding_to_char(encoding)));
-	return false;
-}
-
-/* Keep the text of a value that could not be converted, in the row's memory. */
-static void
-keep_unread(WhKafkaDecoder *decoder, AttrNumber attnum, const char *text, Size len)
-{
-	WhSourceRow *row = decoder->row;
-
-	if (!decoder->collect_errors)
-		return;
-	if (row->unread == NULL)
-		row->unread = MemoryContextAllocZero(decoder->row_context, sizeof(char *) * decoder->table->natts);
-	row->unread[attnum - 1] = MemoryContextAlloc(decoder->row_context, len + 1);
-	memcpy(row->unread[attnum - 1], text, len);
-	row->unread[attnum - 1][len] = '\0';
-}
-
-/* Convert text in UTF-8 to a column's value. */
-void
-wh_kafka_convert(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *text, Size len)
-{
-	WhSourceRow *row = decoder->row;
-	WhRowError	error;
-
-	if (!to_server_encoding(decoder, column->attnum, &text, &len))
-		return;
-	if (wh_value_convert(column->converter, text, len, &row->values[column->attnum - 1],
-						 decoder->collect_errors ? &error : NULL))
-		row->isnull[column->attnum - 1] = false;
-	else
-	{
-		wh_kafka_row_error(decoder, column->attnum, error.sqlerrcode, error.message);
-		keep_unread(decoder, column->attnum, text, len);
-	}
-}
-
-/* Convert a value of JSON to a column's value. */
-void
-wh_kafka_convert_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
-{
-	if (value->kind == WH_JSON_MISSING || value->kind == WH_JSON_NULL)
-		return;
-	if (column->class == WH_KAFKA_TAKES_JSON)
-		wh_kafka_convert(decoder, column, value->raw, value->raw_len);
-	else if (column->class == WH_KAFKA_TAKES_SCALARS && value->kind >= WH_JSON_OBJECT)
-	{
-		const char *text = value->raw;
-		Size		len = value->raw_len;
-
-		wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH,
-				  psprintf("a JSON %s is no value of type %s",
-						   value->kind == WH_JSON_OBJECT ? "object" : "array", format_type_be(column->type)));
-		if (decoder->collect_errors && to_server_encoding(decoder, column->attnum, &text, &len))
-			keep_unread(decoder, column->attnum, text, len);
-	}
-	else
-		wh_kafka_convert(decoder, column, value->text, value->len);
-}
-
-/* Convert bytes that come without a format: keys, payloads of format text. */
-void
-wh_kafka_convert_bytes(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const char *data, Size len)
-{
-	int			valid;
-
-	if (getBaseType(column->type) == BYTEAOID)
-	{
-		bytea	   *bytes = wh_value_alloc(decoder->arena, len + VARHDRSZ);
-
-		SET_VARSIZE(bytes, len + VARHDRSZ);
-		memcpy(VARDATA(bytes), data, len);
-		decoder->row->values[column->attnum - 1] = PointerGetDatum(bytes);
-		decoder->row->isnull[column->attnum - 1] = false;
-		return;
-	}
-	valid = pg_encoding_verifymbstr(PG_UTF8, data, len);
-	if (valid < len)
-		wh_kafka_row_error(decoder, column->attnum, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
-				  psprintf("%s at byte %d", data[valid] == '\0' ? "NUL byte" : "invalid UTF-8", valid + 1));
-	else
-		wh_kafka_convert(decoder, column, data, len);
-}
-
 /* Append bytes as a JSON string; what is no text becomes "\x" and digits. */
 static void
 append_json_bytes(StringInfo out, const char *data, Size len)
@@ -341,46 +182,6 @@ wh_kafka_headers_json(const WhKafkaMessage *message)
 	return out.data;
 }
 
-/* Set a column of an integer that is not in the message's text. */
-static void
-set_integer(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, int64 number)
-{
-	Datum	   *value = &decoder->row->values[column->attnum - 1];
-
-	if (column->type == INT8OID)
-		*value = Int64GetDatum(number);
-	else if (column->type == INT4OID && number == (int32) number)
-		*value = Int32GetDatum((int32) number);
-	else
-	{
-		char		text[32];
-
-		snprintf(text, sizeof(text), INT64_FORMAT, number);
-		wh_kafka_convert(decoder, column, text, strlen(text));
-		return;
-	}
-	decoder->row->isnull[column->attnum - 1] = false;
-}
-
-/* Set a column of a time; nothing when there is none. */
-void
-wh_kafka_set_time(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, TimestampTz time)
-{
-	if (TIMESTAMP_NOT_FINITE(time))
-		return;
-	if (column->type == TIMESTAMPTZOID)
-	{
-		decoder->row->values[column->attnum - 1] = TimestampTzGetDatum(time);
-		decoder->row->isnull[column->attnum - 1] = false;
-	}
-	else
-	{
-		const char *text = timestamptz_to_str(time);
-
-		wh_kafka_convert(decoder, column, text, strlen(text));
-	}
-}
-
 /* Set a column of the message's metadata. */
 static void
 set_metadata(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
@@ -390,10 +191,10 @@ set_metadata(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
 	switch (column->kind)
 	{
 		case WH_KAFKA_PARTITION:
-			set_integer(decoder, column, message->partition);
+			wh_kafka_set_integer(decoder, column, message->partition);
 			break;
 		case WH_KAFKA_OFFSET:
-			set_integer(decoder, column, message->offset);
+			wh_kafka_set_integer(decoder, column, message->offset);
 			break;
 		case WH_KAFKA_TIMESTAMP:
 			wh_kafka_set_time(decoder, column, decoder->row->source_time);

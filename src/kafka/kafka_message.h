@@ -15,8 +15,6 @@ typedef struct WhKafkaDecoder WhKafkaDecoder;
 extern WhKafkaDecoder *wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used);
 extern void wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message,
 							WhSourceRow *row, bool collect_errors);
-extern TimestampTz wh_kafka_time(int64 milliseconds);
-extern int64 wh_kafka_milliseconds(TimestampTz time);
 extern char *wh_kafka_headers_json(const WhKafkaMessage *message);
 
 #endif							/* WH_KAFKA_MESSAGE_H */

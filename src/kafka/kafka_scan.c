@@ -25,6 +25,7 @@
 #include "kafka/kafka_client.h"
 #include "kafka/kafka_message.h"
 #include "kafka/kafka_scan.h"
+#include "kafka/kafka_time.h"
 
 /* What is read of a partition. */
 typedef struct PartitionRange

@@ -23,6 +23,7 @@
 
 #include "kafka/kafka_message.h"
 #include "kafka/kafka_source.h"
+#include "kafka/kafka_time.h"
 
 /* How long the end of a transaction waits for a broker to take note of offsets. */
 #define LATE_COMMIT_MS	1000

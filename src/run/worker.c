@@ -27,7 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -36,6 +35,7 @@
 #include "run/run.h"
 #include "settings.h"
 #include "run/worker.h"
+#include "run/worker_try.h"
 
 #define RESTART_SECONDS		10
 #define LIST_MS				1000	/* how often the feeds are read from the catalog */
@@ -89,48 +89,6 @@ check_interrupts(void)
 {
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
-}
-
-/*
- * Do work in a transaction of its own, with an SPI connection and a snapshot.
- * False = it failed and was undone; the error, if asked for, is copied into the
- * current memory context.
- */
-bool
-wh_worker_try(const char *activity, void (*work) (void *), void *arg, ErrorData **error)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool done = false;
-
-	SetCurrentStatementStartTimestamp();
-	pgstat_report_activity(STATE_RUNNING, activity);
-	PG_TRY();
-	{
-		StartTransactionCommand();
-		SPI_connect();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		work(arg);
-		PopActiveSnapshot();
-		SPI_finish();
-		CommitTransactionCommand();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		if (error)
-			*error = CopyErrorData();
-		EmitErrorReport();
-		AbortOutOfAnyTransaction();
-		FlushErrorState();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	return done;
 }
 
 static void

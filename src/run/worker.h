@@ -33,7 +33,6 @@ typedef struct WhWorkerFeed
 
 /* worker.c */
 extern void wh_worker_register(void);
-extern bool wh_worker_try(const char *activity, void (*work) (void *), void *arg, ErrorData **error);
 
 /* worker_pool.c */
 extern int	wh_pool_supervise(TimestampTz now, TimestampTz *until);

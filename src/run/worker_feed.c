@@ -29,6 +29,7 @@
 #include "definition/publish.h"
 #include "settings.h"
 #include "run/worker.h"
+#include "run/worker_try.h"
 
 #define FIRST_BACKOFF_MS	1000
 #define LAST_BACKOFF_MS		60000
