@@ -10,6 +10,8 @@
 
 #include "fmgr.h"
 
+#include "dimension/dimension_publish.h"
+#include "fact/fact_publish.h"
 #include "settings.h"
 #include "run/worker.h"
 
@@ -21,5 +23,7 @@ void
 _PG_init(void)
 {
 	wh_settings_init();
+	wh_publish_add_stage(&wh_dimension_stage);
+	wh_publish_add_stage(&wh_fact_stage);
 	wh_worker_register();
 }

@@ -5,7 +5,7 @@
  * Every function needs an SPI connection.  Queries that the engine derives from
  * a definition run read-only under the active snapshot, so that all of one
  * publish see one state; the caller advances the snapshot's command id after
- * its own writes (wh_snapshot_advance in publish.c).
+ * its own writes (wh_snapshot_advance in statistics.c).
  */
 #include "postgres.h"
 

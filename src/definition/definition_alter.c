@@ -21,7 +21,6 @@
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
 #include "definition/publish.h"
-#include "run/run.h"
 
 static Form_pg_attribute
 find_column(TupleDesc table, const char *name)
@@ -102,7 +101,7 @@ wh_alter_publish(void)
 {
 	int64		batch_id;
 
-	wh_lock_publish(true);
+	wh_publish_lock(true);
 	batch_id = wh_batch_start("publish", 0, NULL);
 	(void) wh_publish(batch_id, false, true, NULL);
 	wh_batch_finish(batch_id, true, NULL);

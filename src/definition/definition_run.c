@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -26,66 +25,6 @@
 /* A lookup table of more rows is refused (rule 20). */
 #define LOOKUP_ROWS 100000
 
-/* Settings that a query's result or plan must not depend on. */
-static const char *const fixed_settings[][2] = {
-	{"search_path", "pg_catalog, pg_temp"},
-	{"TimeZone", "UTC"},
-	{"DateStyle", "ISO, YMD"},
-	{"IntervalStyle", "postgres"},
-	{"extra_float_digits", "1"},
-	{"bytea_output", "hex"},
-	{"lc_numeric", "C"},
-	{"lc_time", "C"},
-	{"xmlbinary", "base64"},
-	{"xmloption", "content"},
-	/* touched keys are few: lookups through indexes are what we want */
-	{"random_page_cost", "1.1"},
-	/* rows come through cursors, and all of them are read */
-	{"cursor_tuple_fraction", "1.0"},
-	{"jit", "off"},
-};
-
-/*
- * A publish may use as much memory for a sort or a hash table as the making of
- * an index may.
- */
-static void
-raise_work_mem(void)
-{
-	char		value[32];
-
-	if (work_mem >= maintenance_work_mem)
-		return;
-	snprintf(value, sizeof(value), "%d", maintenance_work_mem);
-	(void) set_config_option("work_mem", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-/* Become the owner of a relation, under the fixed settings. */
-void
-wh_definition_enter(Oid relid, WhSurroundings *saved)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
-
-	relation_close(rel, NoLock);
-	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
-	SetUserIdAndSecContext(owner, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
-	saved->guc_level = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(fixed_settings); i++)
-		if (strcmp(GetConfigOption(fixed_settings[i][0], false, false), fixed_settings[i][1]) != 0)
-			(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET,
-									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	raise_work_mem();
-}
-
-/* Undo wh_definition_enter; an error needs no undoing. */
-void
-wh_definition_leave(const WhSurroundings *saved)
-{
-	AtEOXact_GUC(false, saved->guc_level);
-	SetUserIdAndSecContext(saved->user, saved->sec_context);
-}
-
 /* List a table's columns for SQL, without the dropped ones. */
 static char *
 column_list(TupleDesc tupdesc)
@@ -98,44 +37,6 @@ column_list(TupleDesc tupdesc)
 			appendStringInfo(&s, "%s%s", s.len ? ", " : "",
 							 quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)));
 	return s.data;
-}
-
-/*
- * Say from which block on the rows can be that were added since the input was
- * last used; false = anywhere, as when the table was rewritten since.
- */
-bool
-wh_changed_first_block(const WhInput *input, int64 *block)
-{
-	WhRow		row;
-
-	if (!wh_catalog_row(&row, "SELECT min(s.first_block), bool_and(s.file_node IS NOT DISTINCT FROM"
-					" pg_catalog.pg_relation_filenode($3)::pg_catalog.int8 OPERATOR(pg_catalog.#) $4)"
-					" FROM wh.batch_step s WHERE s.object_id OPERATOR(pg_catalog.=) $1"
-					" AND s.batch_id OPERATOR(pg_catalog.>) $2"
-					" AND s.first_block IS NOT NULL",
-					4, (Oid[]) {INT8OID, INT8OID, OIDOID, INT8OID},
-					(Datum[]) {Int64GetDatum(input->feed_id), Int64GetDatum(input->used_batch_id),
-	ObjectIdGetDatum(input->history), Int64GetDatum((int64) GetSystemIdentifier())}))
-		return false;
-	if (row.isnull[0] || row.isnull[1] || !DatumGetBool(row.values[1]))
-		return false;
-	*block = DatumGetInt64(row.values[0]);
-	return true;
-}
-
-/* Give the number of rows added since the input was last used. */
-double
-wh_changed_rows(const WhInput *input)
-{
-	WhRow		row;
-
-	if (!wh_catalog_row(&row, "SELECT coalesce(sum(rows_staged), 0)::float8 FROM wh.batch_step"
-					" WHERE object_id OPERATOR(pg_catalog.=) $1 AND batch_id OPERATOR(pg_catalog.>) $2",
-					2, (Oid[]) {INT8OID, INT8OID},
-					(Datum[]) {Int64GetDatum(input->feed_id), Int64GetDatum(input->used_batch_id)}))
-		elog(ERROR, "no count of changed rows");
-	return DatumGetFloat8(row.values[0]);
 }
 
 /*
@@ -157,7 +58,7 @@ wh_changed_register(const WhInput *input, const char *name)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s FROM %s WHERE batch_id > " INT64_FORMAT,
 					 columns, wh_relation_name(input->history), input->used_batch_id);
-	if (wh_changed_first_block(input, &block))
+	if (wh_input_first_block(input, &block))
 		appendStringInfo(&sql, " AND ctid >= '(" INT64_FORMAT ",0)'::tid", block);
 	if (OidIsValid(input->change_log))
 		appendStringInfo(&sql, " UNION ALL SELECT %s FROM %s WHERE change_batch_id > " INT64_FORMAT,
@@ -185,10 +86,10 @@ wh_lookup_hash(Oid relid, Oid object)
 							   wh_relation_name(relid), LOOKUP_ROWS + 1);
 	WhRow		row;
 
-	wh_definition_enter(object, &saved);
+	wh_owner_enter(object, &saved);
 	if (!wh_spi_row(&row, sql, 0, NULL, NULL))
 		elog(ERROR, "no hash of relation %u", relid);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	if (DatumGetInt64(row.values[0]) > LOOKUP_ROWS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -2,6 +2,9 @@
  * publish.c
  *	  One publish: all dimensions, then all facts, in one transaction.
  *
+ * What a dimension or fact is made of stands on the floors above, which register
+ * as the stages of a publish when the library is loaded (init.c).
+ *
  * Everything is computed under one snapshot; readers see the star schema as it
  * was before the publish or as it is after it.  Called by wh.run() and the
  * worker; holds the publish lock until the transaction ends.
@@ -9,68 +12,47 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/vacuum.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "definition/definition_run.h"
-#include "fact/fact_lookup.h"
 #include "base/object_name.h"
 #include "definition/publish.h"
 #include "base/spi_query.h"
 
-/* Changes from which on statistics are taken anew: rows, and share of the table. */
-#define ANALYZE_ROWS 1000
-#define ANALYZE_SHARE 0.1
+/* What is published, in this order; the floors above fill it. */
+static WhPublishStage stages[2];
+static int	nstages = 0;
 
-/* Their detail, unless the settings ask for less: a tenth of the default's sample. */
-#define ANALYZE_TARGET 10
+/* Advisory lock of the publish; see WH_FEED_LOCK_CLASS for the feeds' ones. */
+#define PUBLISH_LOCK_CLASS 0x77680002
 
-/* Let the active snapshot see what this transaction wrote, and what it may see now. */
+/* Add a kind of object that every publish brings up to date; called once, when the library is loaded. */
 void
-wh_snapshot_advance(void)
+wh_publish_add_stage(const WhPublishStage *stage)
 {
-	PopActiveSnapshot();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	Assert(nstages < lengthof(stages));
+	stages[nstages++] = *stage;
 }
 
-/*
- * Take statistics of a table of which many rows changed, from a small sample:
- * they are for the plans of the minutes to come.  Autovacuum counts the rows
- * as changed all the same, and takes full statistics after the commit.
- */
+/* Wait for the publish lock, or refuse to. */
 void
-wh_analyze_after(Oid relid, int64 changed_rows)
+wh_publish_lock(bool wait)
 {
-	HeapTuple	tuple;
-	double		rows;
+	LOCKTAG		tag;
 
-	if (changed_rows < ANALYZE_ROWS)
-		return;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tuple))
-		return;
-	rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
-	ReleaseSysCache(tuple);
-	if (rows < 0 || changed_rows > rows * ANALYZE_SHARE)
-	{
-		WhSurroundings saved;
-
-		wh_definition_enter(relid, &saved);
-		if (default_statistics_target > ANALYZE_TARGET)
-			(void) set_config_option("default_statistics_target", CppAsString2(ANALYZE_TARGET), PGC_USERSET,
-									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		wh_spi_execute(psprintf("ANALYZE %s", wh_relation_name(relid)), 0, NULL, NULL, NULL);
-		wh_definition_leave(&saved);
-	}
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PUBLISH_LOCK_CLASS, 0, WH_LOCK_FIELD);
+	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("another run is publishing"),
+				 errhint("Wait for it to end, or call wh.run with wait => true.")));
 }
 
 /* Give the changes of a dimension in this publish, or NULL. */
@@ -118,9 +100,9 @@ wh_publish_has_news(void)
 	return false;
 }
 
-/* Keep what was done to one object, and note its last batch. */
-static void
-note_step(WhPublish *publish, const char *catalog, const char *id_column, WhBatchStep *counts)
+/* Keep what was done to an object of a stage, and note its last batch. */
+void
+wh_publish_note(WhPublish *publish, const WhPublishStage *stage, WhBatchStep *counts)
 {
 	MemoryContext old = MemoryContextSwitchTo(publish->caller);
 	WhBatchStep *kept = palloc(sizeof(WhBatchStep));
@@ -130,7 +112,7 @@ note_step(WhPublish *publish, const char *catalog, const char *id_column, WhBatc
 	publish->steps = lappend(publish->steps, kept);
 	MemoryContextSwitchTo(old);
 	if (counts->rows_inserted + counts->rows_updated + counts->rows_deleted + counts->rows_repointed > 0)
-		wh_catalog_last_batch(catalog, id_column, counts->object_id, publish->batch_id);
+		wh_catalog_last_batch(stage->catalog, stage->id_column, counts->object_id, publish->batch_id);
 	wh_batch_step(publish->batch_id, list_length(publish->steps), kept);
 }
 
@@ -150,44 +132,10 @@ wh_publish_purge(void)
 		Oid			relid = DatumGetObjectId(rows[i].values[0]);
 		WhSurroundings saved;
 
-		wh_definition_enter(relid, &saved);
+		wh_owner_enter(relid, &saved);
 		wh_spi_execute(psprintf("DELETE FROM %s WHERE change_batch_id <= $1", wh_relation_name(relid)),
 					   1, (Oid[]) {INT8OID}, &rows[i].values[1], NULL);
-		wh_definition_leave(&saved);
-	}
-}
-
-/* Log the inferred members that facts made, and remove those that none needs. */
-static void
-settle_inferred(WhPublish *publish)
-{
-	ListCell   *lc;
-
-	foreach(lc, publish->lookups)
-	{
-		WhLookup   *lookup = lfirst(lc);
-		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
-
-		counts.object_id = wh_lookup_dimension(lookup)->id;
-		counts.object = wh_lookup_dimension(lookup)->qualified;
-		counts.rows_inserted = wh_lookup_inferred(lookup);
-		if (counts.rows_inserted > 0)
-			note_step(publish, "dimension", "dimension_id", &counts);
-		wh_lookup_close(lookup);
-	}
-	CommandCounterIncrement();
-	wh_snapshot_advance();
-	foreach(lc, publish->released)
-	{
-		WhReleased *released = lfirst(lc);
-		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
-
-		counts.rows_deleted = wh_inferred_clean(released->dimension_id, released);
-		if (counts.rows_deleted == 0)
-			continue;
-		counts.object_id = released->dimension_id;
-		counts.object = wh_catalog_dimension(released->dimension_id)->qualified;
-		note_step(publish, "dimension", "dimension_id", &counts);
+		wh_surroundings_leave(&saved);
 	}
 }
 
@@ -201,13 +149,11 @@ object_context(void *arg)
 }
 
 static void
-publish_objects(WhPublish *publish, List *objects,
-				bool (*publish_one) (WhPublish *, int64, WhBatchStep *),
-				const char *catalog, const char *id_column)
+publish_stage(WhPublish *publish, const WhPublishStage *stage)
 {
 	ListCell   *lc;
 
-	foreach(lc, objects)
+	foreach(lc, stage->objects())
 	{
 		const WhObject *object = lfirst(lc);
 		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
@@ -215,8 +161,8 @@ publish_objects(WhPublish *publish, List *objects,
 		publish->at->id = object->id;
 		publish->at->kind = object->kind;
 		publish->at->name = MemoryContextStrdup(publish->caller, object->name);
-		if (publish_one(publish, object->id, &counts))
-			note_step(publish, catalog, id_column, &counts);
+		if (stage->publish(publish, object->id, &counts))
+			wh_publish_note(publish, stage, &counts);
 	}
 	publish->at->id = 0;
 }
@@ -229,10 +175,12 @@ publish_all(WhPublish *publish)
 	};
 
 	error_context_stack = &callback;
-	publish_objects(publish, wh_catalog_dimensions(), wh_dimension_publish, "dimension", "dimension_id");
-	publish_objects(publish, wh_catalog_facts(), wh_fact_publish, "fact", "fact_id");
+	for (int i = 0; i < nstages; i++)
+		publish_stage(publish, &stages[i]);
 	error_context_stack = callback.previous;
-	settle_inferred(publish);
+	for (int i = 0; i < nstages; i++)
+		if (stages[i].settle)
+			stages[i].settle(publish);
 	wh_publish_purge();
 }
 

@@ -9,6 +9,7 @@
 
 #include "utils/tuplestore.h"
 
+#include "base/statistics.h"
 #include "metadata/batch_log.h"
 #include "metadata/catalog.h"
 
@@ -43,27 +44,28 @@ typedef struct WhPublish
 	WhObject   *at;				/* what is being published; the name is the caller's */
 	List	   *steps;			/* of WhBatchStep, done so far */
 	List	   *changes;		/* of WhDimensionChanges */
-	List	   *lookups;		/* of WhLookup, one per dimension used by a fact */
+	List	   *lookups;		/* of the facts: WhLookup, one per dimension that one uses */
 	List	   *released;		/* of WhReleased */
 	MemoryContext context;		/* lives as long as the publish */
 	MemoryContext caller;		/* of the steps */
 } WhPublish;
 
+/* A kind of object, and what a publish does with it. */
+typedef struct WhPublishStage
+{
+	const char *catalog;		/* its table in schema wh, and that table's key */
+	const char *id_column;
+	List	   *(*objects) (void);	/* all of them, in order (WhObject *) */
+	bool		(*publish) (WhPublish *publish, int64 id, WhBatchStep *counts); /* false: nothing to do */
+	void		(*settle) (WhPublish *publish); /* after all stages; may be NULL */
+} WhPublishStage;
+
+extern void wh_publish_add_stage(const WhPublishStage *stage);
+extern void wh_publish_note(WhPublish *publish, const WhPublishStage *stage, WhBatchStep *counts);
+extern void wh_publish_lock(bool wait);
 extern bool wh_publish_has_news(void);
 extern List *wh_publish(int64 batch_id, bool full_refresh, bool overwrite, WhObject *at);
 extern void wh_publish_purge(void);
 extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
-extern void wh_snapshot_advance(void);
-extern void wh_analyze_after(Oid relid, int64 changed_rows);
-
-/* dimension_publish.c */
-extern bool wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts);
-
-/* fact_publish.c */
-extern bool wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts);
-
-/* inferred.c */
-extern void wh_inferred_release(WhPublish *publish, int64 dimension_id, int64 key);
-extern int64 wh_inferred_clean(int64 dimension_id, const WhReleased *released);
 
 #endif							/* WH_PUBLISH_H */

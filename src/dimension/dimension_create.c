@@ -17,9 +17,8 @@
 
 #include "metadata/catalog.h"
 #include "definition/definition_create.h"
-#include "definition/definition_run.h"
+#include "definition/publish.h"
 #include "dimension/dimension_create.h"
-#include "run/run.h"
 #include "base/spi_query.h"
 #include "base/time_zone.h"
 
@@ -317,7 +316,7 @@ wh_drop_dimension(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	/* not while a run publishes, which would meet it half gone */
-	wh_lock_publish(true);
+	wh_publish_lock(true);
 	id = wh_catalog_object_id("dimension", name);
 	d = wh_catalog_dimension(id);
 	if (wh_catalog_row(&row, "SELECT f.relation::text FROM wh.fact_dimension fd JOIN wh.fact f USING (fact_id)"

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "definition/definition_run.h"
+#include "dimension/dimension_publish.h"
 #include "dimension/dimension_splice.h"
 #include "base/merge_groups.h"
 #include "definition/points.h"
@@ -441,9 +442,9 @@ index_empty(const WhDimension *d)
 	if (OidIsValid(wh_dimension_index(d)))
 		return;
 	SPI_connect();
-	wh_definition_enter(d->relid, &saved);
+	wh_owner_enter(d->relid, &saved);
 	wh_dimension_ensure_index(d);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	SPI_finish();
 }
 
@@ -452,8 +453,8 @@ index_empty(const WhDimension *d)
  * inputs changed; else fills counts.  The dimension's struct and its changes
  * live as long as the publish.
  */
-bool
-wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
+static bool
+publish_dimension(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
 {
 	DimensionPass pass = {0};
 	MemoryContext old = MemoryContextSwitchTo(publish->context);
@@ -479,7 +480,7 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	wh_snapshot_advance();
 
 	SPI_connect();
-	wh_definition_enter(d->relid, &saved);
+	wh_owner_enter(d->relid, &saved);
 	pass.dimension = d;
 	pass.counts = counts;
 	pass.plan = wh_query_plan_view(d->definition, d->key_name, d->nkey,
@@ -497,7 +498,7 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	wh_bulk_close(pass.splice.writer);
 	wh_dimension_ensure_index(d);
 	wh_snapshot_advance();
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	SPI_finish();
 
 	wh_catalog_next_key(d);
@@ -505,3 +506,10 @@ wh_dimension_publish(WhPublish *publish, int64 dimension_id, WhBatchStep *counts
 	wh_analyze_after(d->relid, counts->rows_inserted + counts->rows_updated + counts->rows_deleted);
 	return true;
 }
+
+const WhPublishStage wh_dimension_stage = {
+	.catalog = "dimension",
+	.id_column = "dimension_id",
+	.objects = wh_catalog_dimensions,
+	.publish = publish_dimension
+};

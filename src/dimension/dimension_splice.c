@@ -9,15 +9,14 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
-#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
+#include "base/unique_index.h"
 #include "dimension/dimension_splice.h"
 #include "base/spi_query.h"
 
@@ -238,26 +237,14 @@ Oid
 wh_dimension_index(const WhDimension *d)
 {
 	Relation	rel = table_open(d->relid, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-	Oid			result = InvalidOid;
+	AttrNumber	columns[WH_MAX_KEY + 1];
+	Oid			index;
 
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		fits = index->rd_index->indisunique && index->rd_index->indisvalid &&
-			index->rd_index->indnkeyatts == d->nkey + 1 &&
-			index->rd_index->indkey.values[d->nkey] == d->effective_from;
-
-		for (int i = 0; i < d->nkey && fits; i++)
-			fits = index->rd_index->indkey.values[i] == d->key[i];
-		index_close(index, AccessShareLock);
-		if (fits)
-			result = lfirst_oid(lc);
-	}
-	list_free(indexes);
+	memcpy(columns, d->key, sizeof(AttrNumber) * d->nkey);
+	columns[d->nkey] = d->effective_from;
+	index = wh_unique_index(rel, columns, d->nkey + 1);
 	table_close(rel, NoLock);
-	return result;
+	return index;
 }
 
 /*

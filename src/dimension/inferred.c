@@ -18,9 +18,9 @@
 #include "utils/lsyscache.h"
 
 #include "base/bulk_writer.h"
-#include "definition/definition_run.h"
+#include "base/surroundings.h"
 #include "base/object_name.h"
-#include "definition/publish.h"
+#include "dimension/dimension_publish.h"
 #include "base/spi_query.h"
 
 /* Note that a fact row refers to a member no more. */
@@ -90,11 +90,11 @@ inferred_keys(WhDimension *d, const WhReleased *released, int *n)
 		array = PointerGetDatum(construct_array(datums, distinct, INT8OID, 8, FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	}
-	wh_definition_enter(d->relid, &saved);
+	wh_owner_enter(d->relid, &saved);
 	rows = wh_spi_rows(n, psprintf("SELECT %s FROM %s WHERE is_inferred%s", key_column, d->qualified,
 								   released ? psprintf(" AND %s = ANY ($1)", key_column) : ""),
 					   released ? 1 : 0, (Oid[]) {INT8ARRAYOID}, &array);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	keys = palloc(sizeof(int64) * Max(*n, 1));
 	for (int i = 0; i < *n; i++)
 		keys[i] = DatumGetInt64(rows[i].values[0]);
@@ -127,12 +127,12 @@ mark_referenced(Oid fact_relid, const char *column, int64 *keys, bool *reference
 
 	if (nwanted == 0)
 		return;
-	wh_definition_enter(fact_relid, &saved);
+	wh_owner_enter(fact_relid, &saved);
 	rows = wh_spi_rows(&nrows, psprintf("SELECT DISTINCT %s FROM %s WHERE %s = ANY ($1)",
 										quote_identifier(column), wh_relation_name(fact_relid),
 										quote_identifier(column)),
 					   1, (Oid[]) {INT8ARRAYOID}, &array);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	for (int i = 0; i < nrows; i++)
 	{
 		int64		key = DatumGetInt64(rows[i].values[0]);
@@ -155,7 +155,7 @@ delete_members(WhDimension *d, const int64 *keys, const bool *referenced, int n)
 
 	if (ngone == 0)
 		return;
-	wh_definition_enter(d->relid, &saved);
+	wh_owner_enter(d->relid, &saved);
 	rows = wh_spi_rows(&nrows, psprintf("SELECT ctid FROM %s WHERE %s = ANY ($1)", d->qualified,
 										quote_identifier(NameStr(TupleDescAttr(d->tupdesc, 0)->attname))),
 					   1, (Oid[]) {INT8ARRAYOID}, &array);
@@ -163,7 +163,7 @@ delete_members(WhDimension *d, const int64 *keys, const bool *referenced, int n)
 	for (int i = 0; i < nrows; i++)
 		wh_bulk_delete(writer, (ItemPointer) DatumGetPointer(rows[i].values[0]));
 	wh_bulk_close(writer);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "metadata/catalog.h"
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
+#include "dimension/dimension_publish.h"
 #include "fact/fact_create.h"
 
 /* Bring the table's columns in line with the query's and the dimensions'. */

@@ -20,8 +20,8 @@
 
 #include "metadata/catalog.h"
 #include "definition/definition_create.h"
+#include "dimension/dimension_publish.h"
 #include "fact/fact_create.h"
-#include "run/run.h"
 #include "base/spi_query.h"
 #include "base/time_zone.h"
 
@@ -347,7 +347,7 @@ wh_drop_fact(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	/* not while a run publishes, which would meet it half gone */
-	wh_lock_publish(true);
+	wh_publish_lock(true);
 	id = wh_catalog_object_id("fact", name);
 	f = wh_catalog_fact(id);
 	wh_relation_check_owner(f->relid);

@@ -30,6 +30,8 @@
 #include "fact/fact_rows.h"
 #include "base/object_name.h"
 #include "base/spi_query.h"
+#include "base/subtransaction.h"
+#include "base/unique_index.h"
 
 typedef struct SeenGrain
 {
@@ -67,29 +69,24 @@ typedef struct Loader
 	WhTouched	suspects;		/* grains left to the merge */
 } Loader;
 
-/* Give the fact's unique index on the grain, or InvalidOid. */
+/* Give the fact's unique index on the grain, and for ledgers the posting, or InvalidOid. */
 static Oid
 grain_index(const WhFact *f)
 {
 	Relation	rel = table_open(f->relid, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-	Oid			result = InvalidOid;
+	AttrNumber	columns[WH_MAX_KEY + 2];
+	int			n = f->ngrain;
+	Oid			index;
 
-	foreach(lc, indexes)
+	memcpy(columns, f->grain, sizeof(AttrNumber) * f->ngrain);
+	if (f->mode == WH_FACT_LEDGER)
 	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		fits = index->rd_index->indisunique && index->rd_index->indisvalid &&
-			index->rd_index->indnkeyatts >= f->ngrain;
-
-		for (int i = 0; i < f->ngrain && fits; i++)
-			fits = index->rd_index->indkey.values[i] == f->grain[i];
-		index_close(index, NoLock);
-		if (fits)
-			result = lfirst_oid(lc);
+		columns[n++] = f->posted_at;
+		columns[n++] = f->is_reversal;
 	}
+	index = wh_unique_index(rel, columns, n);
 	table_close(rel, NoLock);
-	return result;
+	return index;
 }
 
 /* Say whether the fact's unique index exists yet. */
@@ -99,6 +96,20 @@ wh_fact_has_index(const WhFact *f)
 	return OidIsValid(grain_index(f));
 }
 
+static void
+make_index_work(void *arg)
+{
+	const WhFact *f = arg;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE UNIQUE INDEX ON %s (", f->qualified);
+	for (int i = 0; i < f->ngrain; i++)
+		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_identifier(f->grain_name[i]));
+	appendStringInfoString(&sql, f->mode == WH_FACT_LEDGER ? ", posted_at, is_reversal)" : ")");
+	wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
+}
+
 /*
  * Make the unique index on the grain.  Gives false when two rows have the same
  * grain; nothing is made then.
@@ -106,41 +117,11 @@ wh_fact_has_index(const WhFact *f)
 bool
 wh_fact_make_index(const WhFact *f)
 {
-	StringInfoData sql;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool made = true;
+	ErrorData  *error = wh_subtransaction(make_index_work, unconstify(WhFact *, f), false);
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE UNIQUE INDEX ON %s (", f->qualified);
-	for (int i = 0; i < f->ngrain; i++)
-		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_identifier(f->grain_name[i]));
-	appendStringInfoString(&sql, f->mode == WH_FACT_LEDGER ? ", posted_at, is_reversal)" : ")");
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-			ReThrowError(error);
-		made = false;
-	}
-	PG_END_TRY();
-	return made;
+	if (error && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	return error == NULL;
 }
 
 static bool

@@ -20,10 +20,13 @@
 #include "utils/timestamp.h"
 
 #include "definition/definition_run.h"
+#include "dimension/dimension_publish.h"
+#include "fact/fact_publish.h"
 #include "fact/fact_rows.h"
 #include "base/object_name.h"
 #include "definition/points.h"
 #include "base/spi_query.h"
+#include "query/query_delta.h"
 
 /* Find or open the publish's lookups into a dimension. */
 static WhLookup *
@@ -89,10 +92,10 @@ try_append(WhFactPass *pass, List *changed)
 		wh_spi_row(&row, psprintf("SELECT 1 FROM %s WHERE change_batch_id > " INT64_FORMAT " LIMIT 1",
 								  wh_relation_name(input->change_log), input->used_batch_id), 0, NULL, NULL))
 		return false;
-	sql = wh_fact_delta_sql(pass->fact, input);
+	sql = wh_query_delta_sql(pass->fact, input);
 	if (sql == NULL)
 		return false;
-	expect_rows(pass, wh_changed_rows(input));
+	expect_rows(pass, wh_input_new_rows(input));
 	return wh_fact_append(pass, sql);
 }
 
@@ -232,8 +235,8 @@ store_latest(const WhFactPass *pass, TimestampTz before)
  * Publish one fact.  Gives false, and does nothing, when neither its inputs nor
  * its dimensions changed; else fills counts.
  */
-bool
-wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
+static bool
+publish_fact(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 {
 	WhFactPass	pass = {.publish = publish, .counts = counts};
 	WhFact	   *f = wh_catalog_fact(fact_id);
@@ -255,11 +258,11 @@ wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 	pass.fact = f;
 	pass.latest = before;
 	open_pass(&pass);
-	wh_definition_enter(f->relid, &saved);
+	wh_owner_enter(f->relid, &saved);
 	pass.plan = wh_query_plan_view(f->definition, f->grain_name, f->ngrain,
 								   f->mode == WH_FACT_LEDGER ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	run_pass(&pass, changed, whole);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	foreach(lc, publish->lookups)
 		wh_lookup_flush(lfirst(lc));
 	wh_snapshot_advance();
@@ -274,3 +277,45 @@ wh_fact_publish(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 	wh_analyze_after(f->relid, written);
 	return true;
 }
+
+/* Close the lookups, log the inferred members that facts made, and remove those that none needs. */
+static void
+settle_facts(WhPublish *publish)
+{
+	ListCell   *lc;
+
+	foreach(lc, publish->lookups)
+	{
+		WhLookup   *lookup = lfirst(lc);
+		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+
+		counts.object_id = wh_lookup_dimension(lookup)->id;
+		counts.object = wh_lookup_dimension(lookup)->qualified;
+		counts.rows_inserted = wh_lookup_inferred(lookup);
+		if (counts.rows_inserted > 0)
+			wh_publish_note(publish, &wh_dimension_stage, &counts);
+		wh_lookup_close(lookup);
+	}
+	CommandCounterIncrement();
+	wh_snapshot_advance();
+	foreach(lc, publish->released)
+	{
+		WhReleased *released = lfirst(lc);
+		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
+
+		counts.rows_deleted = wh_inferred_clean(released->dimension_id, released);
+		if (counts.rows_deleted == 0)
+			continue;
+		counts.object_id = released->dimension_id;
+		counts.object = wh_catalog_dimension(released->dimension_id)->qualified;
+		wh_publish_note(publish, &wh_dimension_stage, &counts);
+	}
+}
+
+const WhPublishStage wh_fact_stage = {
+	.catalog = "fact",
+	.id_column = "fact_id",
+	.objects = wh_catalog_facts,
+	.publish = publish_fact,
+	.settle = settle_facts
+};

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "dimension/dimension_publish.h"
 #include "fact/fact_rows.h"
 #include "base/object_name.h"
 #include "base/time_zone.h"

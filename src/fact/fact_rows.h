@@ -67,9 +67,6 @@ extern bool wh_fact_append(WhFactPass *pass, const char *inner);
 extern bool wh_fact_has_index(const WhFact *fact);
 extern bool wh_fact_make_index(const WhFact *fact);
 
-/* query_delta.c */
-extern char *wh_fact_delta_sql(const WhFact *fact, const WhInput *input);
-
 /* fact_repoint.c */
 extern void wh_fact_repoint(WhFactPass *pass);
 

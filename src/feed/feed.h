@@ -77,10 +77,7 @@ extern bool wh_feed_try_lock(int64 feed_id);
 extern bool wh_feed_is_free(int64 feed_id);
 extern void wh_feed_lock_turn(int64 feed_id);
 extern void wh_feed_invalidate(const WhFeed *feed);
-extern void wh_feed_catalog_enter(Oid *save_user, int *save_sec);
-extern void wh_feed_catalog_leave(Oid save_user, int save_sec);
 extern bool wh_feed_may_miss(const WhFeed *feed, const char *column);
-extern int	wh_feed_pin_settings(void);
 
 extern List *wh_feed_text_list(ArrayType *array);
 extern List *wh_feed_redact_list(Jsonb *jsonb);

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "feed/feed.h"
+#include "metadata/catalog_user.h"
 #include "feed/feed_check.h"
 #include "base/object_name.h"
 
@@ -42,13 +43,12 @@ update_catalog(int64 feed_id, const char *sql, Oid type, Datum arg, bool isnull)
 {
 	Oid			types[2] = {INT8OID, type};
 	Datum		args[2] = {Int64GetDatum(feed_id), arg};
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_execute_with_args(sql, 2, types, args, isnull ? " n" : NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not run \"%s\"", sql);
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 }
 
 /* True when the feed has staged rows. */
@@ -122,7 +122,7 @@ wh_alter_feed(PG_FUNCTION_ARGS)
 	Datum		overlap;
 
 	feed = open_feed(wh_text_arg(fcinfo, 0, "feed"));
-	level = wh_feed_pin_settings();
+	level = wh_pin_settings();
 	source = relation_open(feed->source, AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -203,17 +203,16 @@ check_unused(WhFeed *feed)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(feed->feed_id)};
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_execute_with_args("SELECT string_agg(DISTINCT coalesce(d.relation, f.relation)::text, ', ')"
 							  " FROM wh.input i LEFT JOIN wh.dimension d ON d.dimension_id OPERATOR(pg_catalog.=) i.object_id"
 							  " LEFT JOIN wh.fact f ON f.fact_id OPERATOR(pg_catalog.=) i.object_id"
 							  " WHERE i.feed_id OPERATOR(pg_catalog.=) $1",
 							  1, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read what a feed is used for");
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	if (SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
@@ -241,17 +240,16 @@ wh_drop_feed(PG_FUNCTION_ARGS)
 	WhFeed	   *feed = open_feed(wh_text_arg(fcinfo, 0, "feed"));
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(feed->feed_id)};
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	check_unused(feed);
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_execute_with_args("DELETE FROM wh.feed WHERE feed_id OPERATOR(pg_catalog.=) $1",
 							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not remove a feed from the catalog");
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	if (OidIsValid(feed->history))
 		drop("VIEW", feed->relation);
 	drop("TABLE", wh_feed_table(feed));

@@ -24,73 +24,12 @@
 
 #include "feed/feed.h"
 #include "base/object_name.h"
-
-#define SAFE_SEARCH_PATH "pg_catalog, pg_temp"
+#include "metadata/catalog_user.h"
 
 #define FEED_COLUMNS \
 	"feed_id, relation, history, change_log, source, load, key, sequence_by, deleted_when," \
 	" watermark, watermark_overlap::text, watermark_value, redact, time_zone, reject_limit," \
 	" options::text, is_paused, reads, last_batch_id"
-
-/*
- * Become the owner of the catalog, with a search path that nobody else can write
- * to: whoever calls must not have his own functions run as that owner.  An
- * error undoes it by itself.
- */
-void
-wh_feed_catalog_enter(Oid *save_user, int *save_sec)
-{
-	Oid			relid = get_relname_relid("feed", get_namespace_oid(WH_SCHEMA, false));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for the catalog of feeds");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	GetUserIdAndSecContext(save_user, save_sec);
-	SetUserIdAndSecContext(owner, *save_sec | SECURITY_LOCAL_USERID_CHANGE);
-	(void) NewGUCNestLevel();
-	if (strcmp(namespace_search_path, SAFE_SEARCH_PATH) != 0)
-		(void) set_config_option("search_path", SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-}
-
-/* Become the previous user again, with his search path. */
-void
-wh_feed_catalog_leave(Oid save_user, int save_sec)
-{
-	/* ends the level that wh_feed_catalog_enter began, and the new one above it */
-	AtEOXact_GUC(false, NewGUCNestLevel() - 1);
-	SetUserIdAndSecContext(save_user, save_sec);
-}
-
-/*
- * Pin the settings that could change what an expression or a conversion gives.
- * Returns the nest level for AtEOXact_GUC(false, level).
- */
-int
-wh_feed_pin_settings(void)
-{
-	static const char *const pins[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"TimeZone", "UTC"},
-		{"DateStyle", "ISO, MDY"},
-		{"IntervalStyle", "postgres"},
-		{"extra_float_digits", "1"},
-		{"bytea_output", "hex"},
-		{"lc_numeric", "C"},
-		{"lc_time", "C"},
-		{"xmlbinary", "base64"},
-		{"xmloption", "content"},
-	};
-	int			level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(pins); i++)
-		(void) set_config_option(pins[i][0], pins[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
 
 /*
  * Take a feed's lock until the transaction ends.  Without wait, someone else's
@@ -317,12 +256,11 @@ read_feed(const char *where, Oid type, Datum arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	WhFeed	   *feed = NULL;
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 	Oid			types[1] = {type};
 	Datum		args[1] = {arg};
 
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args(psprintf("SELECT " FEED_COLUMNS " FROM wh.feed WHERE %s", where),
@@ -340,7 +278,7 @@ read_feed(const char *where, Oid type, Datum arg)
 		read_screens(feed, context);
 	}
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	return feed;
 }
 

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "feed/feed.h"
+#include "metadata/catalog_user.h"
 #include "feed/feed_check.h"
 #include "base/object_name.h"
 
@@ -32,8 +33,7 @@ insert_feed(const WhFeed *feed, const char *load, Datum key, Datum redact, Datum
 	Datum		args[13];
 	char		nulls[13];
 	bool		isnull;
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 	int64		feed_id;
 
 #define SET_OID(n, oid) \
@@ -56,7 +56,7 @@ insert_feed(const WhFeed *feed, const char *load, Datum key, Datum redact, Datum
 	args[12] = Int64GetDatum(feed->reject_limit);
 	nulls[12] = feed->reject_limit >= 0 ? ' ' : 'n';
 
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_execute_with_args("INSERT INTO wh.feed (relation, history, change_log, source, load, key,"
 							  " sequence_by, deleted_when, watermark, watermark_overlap, redact,"
 							  " time_zone, reject_limit)"
@@ -65,7 +65,7 @@ insert_feed(const WhFeed *feed, const char *load, Datum key, Datum redact, Datum
 							  13, types, args, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write the feed");
 	feed_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	return feed_id;
 }
 
@@ -115,7 +115,7 @@ wh_create_feed(PG_FUNCTION_ARGS)
 	if (feed->key != NIL)
 		wh_object_name_check_free(&object, "_change");
 
-	level = wh_feed_pin_settings();
+	level = wh_pin_settings();
 	source = try_relation_open(feed->source, AccessShareLock);
 	if (source == NULL)
 		ereport(ERROR,

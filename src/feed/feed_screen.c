@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 
 #include "feed/feed.h"
+#include "metadata/catalog_user.h"
 #include "base/object_name.h"
 
 PG_FUNCTION_INFO_V1(wh_add_screen);
@@ -28,19 +29,18 @@ write_screen(const char *sql, int64 feed_id, int ntexts, Datum *texts)
 	Oid			types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		args[4] = {Int64GetDatum(feed_id)};
 	uint64		processed;
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	for (int i = 0; i < ntexts; i++)
 		args[i + 1] = texts[i];
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args(sql, ntexts + 1, types, args, NULL, false, 0) < 0)
 		elog(ERROR, "could not run \"%s\"", sql);
 	processed = SPI_processed;
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	return processed;
 }
 
@@ -80,7 +80,7 @@ wh_add_screen(PG_FUNCTION_ARGS)
 					 errmsg("screen \"%s\" of feed \"%s\" already exists", screen, feed->name),
 					 errhint("Choose another name, or drop the screen first.")));
 	}
-	level = wh_feed_pin_settings();
+	level = wh_pin_settings();
 	source = relation_open(feed->source, AccessShareLock);
 	(void) wh_feed_expression(source, condition, BOOLOID, -1, false, psprintf("screen \"%s\"", screen));
 	relation_close(source, NoLock);

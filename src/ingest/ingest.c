@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "base/object_name.h"
+#include "metadata/catalog_user.h"
 #include "splice/splice.h"
 
 /* Give the stored start of a batch. */
@@ -36,11 +37,10 @@ batch_start(int64 batch_id)
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(batch_id)};
 	TimestampTz result = GetCurrentStatementStartTimestamp();
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 	bool		isnull;
 
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args("SELECT started_at FROM wh.batch WHERE batch_id OPERATOR(pg_catalog.=) $1",
@@ -49,7 +49,7 @@ batch_start(int64 batch_id)
 	if (SPI_processed > 0)
 		result = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	return result;
 }
 
@@ -216,8 +216,7 @@ save_feed(WhIngest *ing)
 	Oid			types[4] = {INT8OID, INT8OID, TEXTOID, INT8OID};
 	Datum		args[4] = {Int64GetDatum(feed->feed_id), Int64GetDatum(feed->reads)};
 	char		nulls[5] = "    ";
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	if (!ing->result->changed && !new_watermark)
 		return;
@@ -232,7 +231,7 @@ save_feed(WhIngest *ing)
 	else
 		nulls[3] = 'n';
 	ing->result->changed = true;
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args("UPDATE wh.feed SET reads = $2, watermark_value = coalesce($3, watermark_value),"
@@ -241,7 +240,7 @@ save_feed(WhIngest *ing)
 							  4, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write the state of a feed");
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 }
 
 /* Give the batch a number after that of the last batch that changed staged rows. */
@@ -402,9 +401,7 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	WhIngest   *ing = palloc0(sizeof(WhIngest));
-	Oid			user;
-	int			sec;
-	int			level;
+	WhSurroundings saved;
 	bool		in_turns = stream && stream->nshares > 1;
 
 	memset(result, 0, sizeof(*result));
@@ -414,13 +411,13 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 		wh_feed_lock(feed_id, true);
 	/* See what the run before us has committed. */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	level = wh_feed_pin_settings();
+	saved.guc_level = wh_pin_settings();
 	ing->context = context;
 	ing->feed = wh_feed_get(feed_id, stream != NULL);
 	if (ing->feed == NULL)
 	{
 		result->overtaken = true;	/* dropped since the worker looked */
-		AtEOXact_GUC(false, level);
+		AtEOXact_GUC(false, saved.guc_level);
 		PopActiveSnapshot();
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
@@ -439,14 +436,13 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 		settle_number(ing);
 
 	check_one_owner(ing->feed);
-	GetUserIdAndSecContext(&user, &sec);
-	SetUserIdAndSecContext(ing->feed->owner, sec | SECURITY_RESTRICTED_OPERATION);
+	GetUserIdAndSecContext(&saved.user, &saved.sec_context);
+	SetUserIdAndSecContext(ing->feed->owner, saved.sec_context | SECURITY_RESTRICTED_OPERATION);
 	if (stream && ing->feed->is_paused)
 		result->overtaken = true;	/* since the worker looked */
 	else
 		ingest(ing);
-	SetUserIdAndSecContext(user, sec);
-	AtEOXact_GUC(false, level);
+	wh_surroundings_leave(&saved);
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -224,12 +224,11 @@ open_rejects(WhIngest *ing)
 void
 wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
 {
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	open_rejects(ing);
 	args[0] = Int64GetDatum(ing->batch_id);
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (ing->rejects->plan == NULL)
@@ -258,7 +257,7 @@ wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
 	if (SPI_processed > 0)
 		ing->result->changed = true;
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 }
 
 /* Write one event, unless it is there, now or when it is the batch's turn. */

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "ingest/ingest_state.h"
+#include "metadata/catalog_user.h"
 
 /* Copy a column that may be null into the current context. */
 static char *
@@ -46,11 +47,10 @@ wh_units_reload(WhIngest *ing)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(ing->feed->feed_id)};
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	make_table(ing);
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args("SELECT unit_no, name, generation, size, checksum, file_state, event_time, is_complete, end_offset"
@@ -84,7 +84,7 @@ wh_units_reload(WhIngest *ing)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 }
 
 /* Read all units of the feed, once. */
@@ -210,14 +210,13 @@ wh_units_save(WhIngest *ing)
 {
 	HASH_SEQ_STATUS seq;
 	WhUnit	   *unit;
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 	Oid			types[12] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAOID, TEXTOID,
 	TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, BYTEAOID};
 
 	if (ing->units == NULL)
 		return;
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	hash_seq_init(&seq, ing->units);
@@ -267,5 +266,5 @@ wh_units_save(WhIngest *ing)
 		unit->is_new = unit->is_changed = unit->is_touched = false;
 	}
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 }

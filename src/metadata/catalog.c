@@ -24,49 +24,7 @@
 #include "utils/varlena.h"
 
 #include "metadata/catalog.h"
-#include "feed/feed.h"
 #include "base/object_name.h"
-
-/*
- * The same as wh_spi_rows, wh_spi_row and wh_spi_execute, as the owner of the
- * catalogs: whoever may execute our functions needs no right on our tables.
- */
-WhRow *
-wh_catalog_rows(int *nrows, const char *sql, int nargs, Oid *types, Datum *args)
-{
-	Oid			user;
-	int			sec_context;
-	WhRow	   *rows;
-
-	wh_feed_catalog_enter(&user, &sec_context);
-	rows = wh_spi_rows(nrows, sql, nargs, types, args);
-	wh_feed_catalog_leave(user, sec_context);
-	return rows;
-}
-
-bool
-wh_catalog_row(WhRow *row, const char *sql, int nargs, Oid *types, Datum *args)
-{
-	int			n;
-	WhRow	   *rows = wh_catalog_rows(&n, sql, nargs, types, args);
-
-	if (n > 0)
-		*row = rows[0];
-	return n > 0;
-}
-
-uint64
-wh_catalog_execute(const char *sql, int nargs, Oid *types, Datum *args, const char *nulls)
-{
-	Oid			user;
-	int			sec_context;
-	uint64		processed;
-
-	wh_feed_catalog_enter(&user, &sec_context);
-	processed = wh_spi_execute(sql, nargs, types, args, nulls);
-	wh_feed_catalog_leave(user, sec_context);
-	return processed;
-}
 
 /* Give the elements of a text[] as C strings. */
 char	  **
@@ -437,54 +395,6 @@ wh_catalog_object_id(const char *catalog, const char *name)
 				 errmsg("%s \"%s\" does not exist", catalog, name),
 				 errhint("SELECT * FROM wh.status lists what there is.")));
 	return id;
-}
-
-/* Give what an object reads (WhInput *). */
-List *
-wh_catalog_inputs(int64 object_id)
-{
-	int			n;
-	List	   *inputs = NIL;
-	WhRow	   *rows = wh_catalog_rows(&n, "SELECT i.relation::oid, i.feed_id, i.used_batch_id, f.last_batch_id,"
-								   " coalesce(f.history, f.relation)::oid, f.change_log::oid,"
-								   " pg_catalog.encode(i.content_hash, 'hex')"
-								   " FROM wh.input i LEFT JOIN wh.feed f"
-								   " ON f.feed_id OPERATOR(pg_catalog.=) i.feed_id"
-								   " WHERE i.object_id OPERATOR(pg_catalog.=) $1"
-								   " ORDER BY i.relation::oid",
-								   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(object_id)});
-
-	for (int r = 0; r < n; r++)
-	{
-		WhInput    *input = palloc0(sizeof(WhInput));
-		WhRow	   *row = &rows[r];
-
-		input->relid = DatumGetObjectId(row->values[0]);
-		input->feed_id = row->isnull[1] ? 0 : DatumGetInt64(row->values[1]);
-		input->has_used = !row->isnull[2];
-		input->used_batch_id = row->isnull[2] ? 0 : DatumGetInt64(row->values[2]);
-		input->last_batch_id = row->isnull[3] ? 0 : DatumGetInt64(row->values[3]);
-		input->history = row->isnull[4] ? InvalidOid : DatumGetObjectId(row->values[4]);
-		input->change_log = row->isnull[5] ? InvalidOid : DatumGetObjectId(row->values[5]);
-		input->hash = row->isnull[6] ? NULL : TextDatumGetCString(row->values[6]);
-		inputs = lappend(inputs, input);
-	}
-	return inputs;
-}
-
-/* Store how far an input is used: its used_batch_id and hash. */
-void
-wh_catalog_input_used(int64 object_id, const WhInput *input)
-{
-	Datum		args[4] = {Int64GetDatum(object_id), ObjectIdGetDatum(input->relid),
-		Int64GetDatum(input->used_batch_id),
-	input->hash ? CStringGetTextDatum(input->hash) : (Datum) 0};
-
-	wh_catalog_execute("UPDATE wh.input SET used_batch_id = $3,"
-				   " content_hash = pg_catalog.decode($4, 'hex')"
-				   " WHERE object_id OPERATOR(pg_catalog.=) $1 AND relation::oid OPERATOR(pg_catalog.=) $2",
-				   4, (Oid[]) {INT8OID, OIDOID, INT8OID, TEXTOID}, args,
-				   input->hash ? NULL : "   n");
 }
 
 /* Store the dimension's next surrogate key. */

@@ -11,7 +11,7 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
-#include "base/spi_query.h"
+#include "metadata/catalog_user.h"
 
 /* SCD types of a column. */
 typedef enum WhScdType
@@ -146,10 +146,6 @@ typedef struct WhInput
 	char	   *hash;			/* a lookup table's content hash when last used, in hex */
 } WhInput;
 
-extern bool wh_catalog_row(WhRow *row, const char *sql, int nargs, Oid *types, Datum *args);
-extern WhRow *wh_catalog_rows(int *nrows, const char *sql, int nargs, Oid *types, Datum *args);
-extern uint64 wh_catalog_execute(const char *sql, int nargs, Oid *types, Datum *args,
-								 const char *nulls);
 extern List *wh_catalog_dimensions(void);
 extern List *wh_catalog_facts(void);
 extern WhDimension *wh_catalog_dimension(int64 id);
@@ -158,6 +154,8 @@ extern int64 wh_catalog_find(const char *catalog, const char *name);
 extern int64 wh_catalog_object_id(const char *catalog, const char *name);
 extern List *wh_catalog_inputs(int64 object_id);
 extern void wh_catalog_input_used(int64 object_id, const WhInput *input);
+extern bool wh_input_first_block(const WhInput *input, int64 *block);
+extern double wh_input_new_rows(const WhInput *input);
 extern void wh_catalog_next_key(const WhDimension *dimension);
 extern void wh_catalog_last_batch(const char *catalog, const char *id_column,
 								  int64 id, int64 batch_id);

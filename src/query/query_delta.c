@@ -23,9 +23,8 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
-#include "definition/definition_run.h"
-#include "fact/fact_rows.h"
 #include "base/object_name.h"
+#include "query/query_delta.h"
 
 /* Count the uses of a relation in a tree that can be reached by a query. */
 typedef struct CountContext
@@ -168,7 +167,7 @@ restrict_item(RangeTblEntry *rte, const WhInput *input)
 	table_close(rel, NoLock);
 	appendStringInfo(&sql, " FROM %s w WHERE w.batch_id > " INT64_FORMAT,
 					 wh_relation_name(rte->relid), input->used_batch_id);
-	if (wh_changed_first_block(input, &block))
+	if (wh_input_first_block(input, &block))
 		appendStringInfo(&sql, " AND w.ctid >= '(" INT64_FORMAT ",0)'::tid", block);
 	raw = pg_parse_query(sql.data);
 	rte->subquery = parse_analyze_fixedparams(linitial_node(RawStmt, raw), sql.data, NULL, 0, NULL);
@@ -200,7 +199,7 @@ deparse(Query *query)
  * when that would not be all of what changed.
  */
 char *
-wh_fact_delta_sql(const WhFact *fact, const WhInput *input)
+wh_query_delta_sql(const WhFact *fact, const WhInput *input)
 {
 	Relation	view = table_open(fact->definition, AccessShareLock);
 	Query	   *query = copyObject(get_view_query(view));

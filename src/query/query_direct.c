@@ -9,7 +9,45 @@
  */
 #include "postgres.h"
 
+#include "utils/lsyscache.h"
+
 #include "query/query_internal.h"
+
+/*
+ * Tell if each of the anchor's points is an end of the one version there is:
+ * nothing else has time, and the key determines the feed's own key.
+ */
+bool
+wh_query_points_are_versions(QueryAnalysis *qa)
+{
+	QueryLeaf  *anchor = qa->anchor;
+	ListCell   *lc;
+
+	if (anchor->kind != WH_INPUT_HISTORY || qa->is_arm)
+		return false;
+	foreach(lc, qa->leaves)
+	{
+		QueryLeaf  *leaf = lfirst(lc);
+
+		if (leaf != anchor && leaf->kind != WH_INPUT_LOOKUP)
+			return false;
+	}
+	foreach(lc, anchor->staged->key)
+	{
+		AttrNumber	attno = get_attnum(anchor->relid, lfirst(lc));
+		bool		found = false;
+
+		for (int i = 0; i < qa->nkeys; i++)
+		{
+			Node	   *expr = qa->key_terms[i].expr;
+
+			found |= qa->key_terms[i].leaf == anchor->id && IsA(expr, Var) && ((Var *) expr)->varattno == attno;
+		}
+		if (!found)
+			return false;
+	}
+	return anchor->staged->key != NIL;
+}
 
 /* Append the versions of a relation as "h": of touched keys, or of all that have a key. */
 static void

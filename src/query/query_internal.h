@@ -135,7 +135,17 @@ typedef struct LeafText
 extern List *wh_query_read_feeds(void);
 extern StagedRelation *wh_query_find_staged(List *staged, Oid relid, WhInputKind *kind);
 
+/* query_tree.c */
+extern int	wh_query_relation_natts(Oid relid);
+extern void wh_query_collect_rtis(Node *node, List **rtis);
+extern bool wh_query_has_rti(Node *node, int rti);
+extern bool wh_query_nullable_rti(Node *jointree, int rti);
+extern List *wh_query_reachable(Query *query);
+extern bool wh_query_is_union_all(Query *query);
+extern QueryLeaf *wh_query_leaf(QueryAnalysis *qa, int id);
+
 /* query_text.c */
+extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern Query *wh_query_parse(const char *sql, Oid *param_types, int nparams, QueryEnvironment *env);
 extern QueryEnvironment *wh_query_environment(QueryAnalysis *qa);
 extern char *wh_query_deparse(Query *query);
@@ -144,15 +154,11 @@ extern void wh_query_append_operator(StringInfo buf, Oid opno);
 extern char *wh_query_term_text(QueryAnalysis *qa, QueryTerm *term, const char *alias);
 extern Oid	wh_query_equality_operator(Oid type);
 extern void wh_query_to_subquery(RangeTblEntry *rte, Query *subquery, bool lateral);
-extern int	wh_query_relation_natts(Oid relid);
 extern char *wh_query_key_list(QueryAnalysis *qa, const char *alias, const char *prefix);
 
 /* query_normalize.c */
 extern void wh_query_normalize(Query *query, List *staged, WhQueryMode mode);
 extern bool wh_query_is_opaque(Query *query);
-extern bool wh_query_is_union_all(Query *query);
-extern List *wh_query_reachable(Query *query);
-extern void wh_query_collect_rtis(Node *node, List **rtis);
 
 /* query_arms.c */
 extern List *wh_query_split_arms(Query *query, AttrNumber *key_resnos, int nkeys);
@@ -164,7 +170,6 @@ extern bool wh_query_passes_down(Query *query, TargetEntry *te);
 extern bool wh_query_resolve(QueryAnalysis *qa, QueryLevel *level, Node *node, QueryLeaf *for_leaf, QueryTerm *term);
 extern bool wh_query_resolve_output(QueryAnalysis *qa, QueryLevel *level, AttrNumber resno,
 									QueryLeaf *for_leaf, QueryTerm *term);
-extern QueryLeaf *wh_query_leaf(QueryAnalysis *qa, int id);
 extern Bitmapset *wh_query_leaves_below(QueryAnalysis *qa, QueryLevel *level, bool through_sublinks);
 extern const char *wh_query_leaf_name(QueryLeaf *leaf);
 
@@ -198,22 +203,19 @@ extern void wh_query_add_hint(List **hints, QueryLeaf *leaf, List *terms);
 
 /* query_joins.c */
 extern bool wh_query_has_outer(Node *node);
-extern bool wh_query_has_rti(Node *node, int rti);
 extern void wh_query_anchor_first(Query *query, Node *node, int rti);
 extern void wh_query_float_joins(Query *query);
 extern bool wh_query_is_stuck(Node *node, int rti, bool inside);
 extern void wh_query_renew_join_entries(Query *query);
-extern bool wh_query_nullable_rti(Node *jointree, int rti);
 extern void wh_query_reduce_outer(Query *query);
 
 /* query_rewrite.c */
 extern void wh_query_rewrite_as_of(QueryAnalysis *qa);
 extern void wh_query_replace_leaf(QueryLeaf *leaf, Query *subquery, bool lateral);
-extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern bool wh_query_can_be_pulled_up(QueryLevel *level);
-extern bool wh_query_points_are_versions(QueryAnalysis *qa);
 
 /* query_direct.c */
+extern bool wh_query_points_are_versions(QueryAnalysis *qa);
 extern Query *wh_query_direct_subquery(QueryAnalysis *qa);
 extern bool wh_query_is_one_row_each(QueryAnalysis *qa);
 

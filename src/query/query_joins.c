@@ -16,15 +16,6 @@
 
 #include "query/query_internal.h"
 
-bool
-wh_query_has_rti(Node *node, int rti)
-{
-	List	   *rtis = NIL;
-
-	wh_query_collect_rtis(node, &rtis);
-	return list_member_int(rtis, rti);
-}
-
 /* Return a join tree's entries as a set. */
 static Bitmapset *
 rti_set(Node *node)
@@ -47,30 +38,6 @@ wh_query_has_outer(Node *node)
 
 	return IsA(node, JoinExpr) &&
 		(join->jointype != JOIN_INNER || wh_query_has_outer(join->larg) || wh_query_has_outer(join->rarg));
-}
-
-/* Tell if an entry is on the nullable side of an outer join. */
-bool
-wh_query_nullable_rti(Node *node, int rti)
-{
-	ListCell   *lc;
-	JoinExpr   *join;
-
-	if (IsA(node, RangeTblRef))
-		return false;
-	if (IsA(node, FromExpr))
-	{
-		foreach(lc, ((FromExpr *) node)->fromlist)
-			if (wh_query_nullable_rti(lfirst(lc), rti))
-				return true;
-		return false;
-	}
-	join = castNode(JoinExpr, node);
-	if ((join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL) && wh_query_has_rti(join->rarg, rti))
-		return true;
-	if ((join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL) && wh_query_has_rti(join->larg, rti))
-		return true;
-	return wh_query_nullable_rti(join->larg, rti) || wh_query_nullable_rti(join->rarg, rti);
 }
 
 /*

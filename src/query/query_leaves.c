@@ -150,12 +150,6 @@ wh_query_analyze(Query *query, List *staged, WhQueryMode mode)
 	return qa;
 }
 
-QueryLeaf *
-wh_query_leaf(QueryAnalysis *qa, int id)
-{
-	return list_nth(qa->leaves, id);
-}
-
 /* Return the name by which the query calls a leaf. */
 const char *
 wh_query_leaf_name(QueryLeaf *leaf)

@@ -33,65 +33,6 @@ typedef struct NormalizeContext
 
 static void normalize_query(Query *query, NormalizeContext *nc);
 
-/* Append the range table entries that a join tree or set operation refers to. */
-void
-wh_query_collect_rtis(Node *node, List **rtis)
-{
-	ListCell   *lc;
-
-	if (node == NULL)
-		return;
-	if (IsA(node, RangeTblRef))
-		*rtis = lappend_int(*rtis, ((RangeTblRef *) node)->rtindex);
-	else if (IsA(node, FromExpr))
-	{
-		foreach(lc, ((FromExpr *) node)->fromlist)
-			wh_query_collect_rtis(lfirst(lc), rtis);
-	}
-	else if (IsA(node, JoinExpr))
-	{
-		wh_query_collect_rtis(((JoinExpr *) node)->larg, rtis);
-		wh_query_collect_rtis(((JoinExpr *) node)->rarg, rtis);
-	}
-	else if (IsA(node, SetOperationStmt))
-	{
-		wh_query_collect_rtis(((SetOperationStmt *) node)->larg, rtis);
-		wh_query_collect_rtis(((SetOperationStmt *) node)->rarg, rtis);
-	}
-}
-
-/*
- * Return the entries in use: those of the FROM clause and the set operation.
- * A stored view also carries entries that nothing refers to.
- */
-List *
-wh_query_reachable(Query *query)
-{
-	List	   *rtis = NIL;
-
-	wh_query_collect_rtis((Node *) query->jointree, &rtis);
-	wh_query_collect_rtis(query->setOperations, &rtis);
-	return rtis;
-}
-
-static bool
-is_union_all_tree(Node *node)
-{
-	SetOperationStmt *op = (SetOperationStmt *) node;
-
-	if (IsA(node, RangeTblRef))
-		return true;
-	return op->op == SETOP_UNION && op->all && is_union_all_tree(op->larg) && is_union_all_tree(op->rarg);
-}
-
-/* Tell if the query is nothing but arms of UNION ALL (and an ORDER BY). */
-bool
-wh_query_is_union_all(Query *query)
-{
-	return query->setOperations != NULL && query->limitCount == NULL && query->limitOffset == NULL &&
-		is_union_all_tree(query->setOperations);
-}
-
 /* Tell if a tree reads staged relations, itself or through views. */
 static bool
 reads_staged_walker(Node *node, void *context)

@@ -31,30 +31,6 @@ versions_of(QueryLeaf *leaf)
 	return leaf->kind == WH_INPUT_HISTORY ? leaf->history : leaf->relid;
 }
 
-/* List a leaf's columns as the query numbers them, from "h". */
-void
-wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence)
-{
-	int			natts = wh_query_relation_natts(leaf->relid);
-
-	for (int i = 1; i <= natts; i++)
-	{
-		Oid			type,
-					collation;
-		int32		typmod;
-
-		get_atttypetypmodcoll(leaf->relid, i, &type, &typmod, &collation);
-		if (i > 1)
-			appendStringInfoString(buf, ", ");
-		if (OidIsValid(type))
-			appendStringInfo(buf, "h.%s", quote_identifier(get_attname(leaf->relid, i, false)));
-		else
-			appendStringInfo(buf, "NULL::pg_catalog.int4 AS wh_dropped_%d", i);
-	}
-	if (leaf->whole_row)
-		appendStringInfo(buf, ", %s", presence);
-}
-
 /* Append the condition that version "h" is in effect at a time. */
 static void
 append_in_effect(StringInfo buf, QueryLeaf *leaf, const char *t)
@@ -159,42 +135,6 @@ add_output(Query *query, Var *var, const char *name)
 }
 
 /* The anchor ---------------------------------------------------------------- */
-
-/*
- * Tell if each of the anchor's points is an end of the one version there is:
- * nothing else has time, and the key determines the feed's own key.
- */
-bool
-wh_query_points_are_versions(QueryAnalysis *qa)
-{
-	QueryLeaf  *anchor = qa->anchor;
-	ListCell   *lc;
-
-	if (anchor->kind != WH_INPUT_HISTORY || qa->is_arm)
-		return false;
-	foreach(lc, qa->leaves)
-	{
-		QueryLeaf  *leaf = lfirst(lc);
-
-		if (leaf != anchor && leaf->kind != WH_INPUT_LOOKUP)
-			return false;
-	}
-	foreach(lc, anchor->staged->key)
-	{
-		AttrNumber	attno = get_attnum(anchor->relid, lfirst(lc));
-		bool		found = false;
-
-		for (int i = 0; i < qa->nkeys; i++)
-		{
-			Node	   *expr = qa->key_terms[i].expr;
-
-			found |= qa->key_terms[i].leaf == anchor->id && IsA(expr, Var) && ((Var *) expr)->varattno == attno;
-		}
-		if (!found)
-			return false;
-	}
-	return anchor->staged->key != NIL;
-}
 
 /* Write the anchor's subquery: its versions at each of its key's points. */
 static Query *

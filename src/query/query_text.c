@@ -180,20 +180,6 @@ wh_query_to_subquery(RangeTblEntry *rte, Query *subquery, bool lateral)
 	WH_RTE_CLEAR_PERMISSIONS(rte);
 }
 
-/* Return how many attribute numbers a relation has, dropped columns included. */
-int
-wh_query_relation_natts(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int			natts;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
-	return natts;
-}
-
 /* Return "alias.k1 AS prefix1, ..." (or without AS when prefix is NULL). */
 char *
 wh_query_key_list(QueryAnalysis *qa, const char *alias, const char *prefix)
@@ -208,4 +194,28 @@ wh_query_key_list(QueryAnalysis *qa, const char *alias, const char *prefix)
 			appendStringInfo(&buf, " AS %s%d", prefix, i);
 	}
 	return buf.data;
+}
+
+/* List a leaf's columns as the query numbers them, from "h". */
+void
+wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence)
+{
+	int			natts = wh_query_relation_natts(leaf->relid);
+
+	for (int i = 1; i <= natts; i++)
+	{
+		Oid			type,
+					collation;
+		int32		typmod;
+
+		get_atttypetypmodcoll(leaf->relid, i, &type, &typmod, &collation);
+		if (i > 1)
+			appendStringInfoString(buf, ", ");
+		if (OidIsValid(type))
+			appendStringInfo(buf, "h.%s", quote_identifier(get_attname(leaf->relid, i, false)));
+		else
+			appendStringInfo(buf, "NULL::pg_catalog.int4 AS wh_dropped_%d", i);
+	}
+	if (leaf->whole_row)
+		appendStringInfo(buf, ", %s", presence);
 }

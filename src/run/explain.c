@@ -14,7 +14,7 @@
 
 #include "metadata/catalog.h"
 #include "definition/definition_create.h"
-#include "definition/definition_run.h"
+#include "base/surroundings.h"
 #include "base/object_name.h"
 #include "query/query_plan.h"
 
@@ -161,7 +161,7 @@ wh_explain(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 					 errmsg("dimension \"%s\" has no query", name),
 					 errdetail("It is a calendar.")));
-		wh_definition_enter(d->relid, &saved);
+		wh_owner_enter(d->relid, &saved);
 		e.plan = wh_query_plan_view(d->definition, d->key_name, d->nkey,
 									d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	}
@@ -169,7 +169,7 @@ wh_explain(PG_FUNCTION_ARGS)
 	{
 		WhFact	   *f = wh_catalog_fact(wh_catalog_object_id("fact", name));
 
-		wh_definition_enter(f->relid, &saved);
+		wh_owner_enter(f->relid, &saved);
 		e.plan = wh_query_plan_view(f->definition, f->grain_name, f->ngrain,
 									f->mode == WH_FACT_LEDGER ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	}
@@ -178,7 +178,7 @@ wh_explain(PG_FUNCTION_ARGS)
 		explain_as_of(&e);
 	else
 		explain_current(&e);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -21,7 +21,8 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "definition/definition_run.h"
+#include "base/subtransaction.h"
+#include "base/surroundings.h"
 #include "ingest/ingest.h"
 #include "base/object_name.h"
 #include "definition/publish.h"
@@ -37,6 +38,9 @@ typedef struct PlannedStep
 typedef struct Planning
 {
 	MemoryContext context;		/* of the result */
+	Datum		feeds;			/* the argument */
+	bool		all_feeds;		/* it is NULL */
+	bool		ingest;
 	List	   *feed_ids;
 	bool		full_refresh;
 	int			samples;
@@ -56,12 +60,12 @@ sample_rows(const char *relation, int64 batch_id, int limit)
 	if (wh_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return NULL;
-	wh_definition_enter(relid, &saved);
+	wh_owner_enter(relid, &saved);
 	if (!wh_spi_row(&row, psprintf("SELECT jsonb_agg(r)::text FROM (SELECT to_jsonb(t) AS r FROM %s t"
 								   " WHERE batch_id = " INT64_FORMAT " LIMIT %d) s",
 								   relation, batch_id, limit), 0, NULL, NULL))
 		elog(ERROR, "no sample of \"%s\"", relation);
-	wh_definition_leave(&saved);
+	wh_surroundings_leave(&saved);
 	return row.isnull[0] ? NULL : TextDatumGetCString(row.values[0]);
 }
 
@@ -122,6 +126,22 @@ plan_work(Planning *planning)
 	}
 }
 
+/* Run the cycle under a snapshot of its own; the subtransaction around takes it back. */
+static void
+run_and_undo(void *arg)
+{
+	Planning   *planning = arg;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	if (planning->ingest)
+		planning->feed_ids = wh_run_feeds(planning->feeds, planning->all_feeds);
+	wh_publish_lock(true);
+	plan_work(planning);
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
 static void
 return_step(ReturnSetInfo *rsinfo, const PlannedStep *step)
 {
@@ -155,41 +175,18 @@ wh_plan(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Planning	planning = {.context = CurrentMemoryContext};
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error;
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
 	planning.full_refresh = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	planning.samples = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		SPI_connect();
-		if (PG_ARGISNULL(2) || PG_GETARG_BOOL(2))
-			planning.feed_ids = wh_run_feeds(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
-		wh_lock_publish(true);
-		plan_work(&planning);
-		SPI_finish();
-		PopActiveSnapshot();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		/* the session would be left inside the subtransaction */
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
+	planning.feeds = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
+	planning.all_feeds = PG_ARGISNULL(0);
+	planning.ingest = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
+	error = wh_subtransaction(run_and_undo, &planning, true);
+	if (error)
 		ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	foreach(lc, planning.steps)
 		return_step(rsinfo, lfirst(lc));
 	return (Datum) 0;

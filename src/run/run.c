@@ -23,16 +23,13 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "base/subtransaction.h"
 #include "metadata/catalog.h"
 #include "ingest/ingest.h"
 #include "definition/publish.h"
 #include "run/run.h"
-
-/* Advisory lock of the publish; see WH_FEED_LOCK_CLASS for the feeds' ones. */
-#define PUBLISH_LOCK_CLASS 0x77680002
 
 /* End a transaction and begin the next, unless the caller owns it. */
 static void
@@ -60,20 +57,6 @@ fail_lost_batches(void)
 									" WHERE %s", lost), 0, NULL, NULL, NULL);
 }
 
-/* Wait for the publish lock, or refuse to. */
-void
-wh_lock_publish(bool wait)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PUBLISH_LOCK_CLASS, 0, WH_LOCK_FIELD);
-	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("another run is publishing"),
-				 errhint("Wait for it to end, or call wh.run with wait => true.")));
-}
-
 /* Log a batch that failed, and tell who listens. */
 static void
 log_failure(int64 batch_id, const char *object, const ErrorData *error)
@@ -84,40 +67,6 @@ log_failure(int64 batch_id, const char *object, const ErrorData *error)
 	wh_batch_finish(batch_id, false, message);
 	/* a payload of NOTIFY is shorter than 8000 bytes */
 	Async_Notify("wh_alert", psprintf("%.200s: %.2000s", object, message));
-}
-
-/*
- * Do a piece of work in a subtransaction.  Gives the error, copied into the
- * current memory context, or NULL.  Shutdown is not caught; a cancellation is,
- * for the caller to log it and throw it again.
- */
-static ErrorData *
-try_work(void (*work) (void *), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
 }
 
 typedef struct FeedWork
@@ -163,7 +112,7 @@ static bool
 may_have_news(const WhFeed *feed)
 {
 	Probe		probe = {feed, true};
-	ErrorData  *error = try_work(probe_work, &probe);
+	ErrorData  *error = wh_subtransaction(probe_work, &probe, false);
 
 	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(error);
@@ -212,7 +161,7 @@ try_feed(WhRun *run, int64 feed_id)
 	next_transaction(run);
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	error = try_work(ingest_work, &work);
+	error = wh_subtransaction(ingest_work, &work, false);
 	if (error && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE && run->nonatomic)
 	{
 		wh_batch_forget(work.batch_id);
@@ -255,7 +204,7 @@ publish_work(void *arg)
 {
 	PublishWork *work = arg;
 
-	wh_lock_publish(work->run->wait);
+	wh_publish_lock(work->run->wait);
 	work->steps = wh_publish(work->batch_id, work->run->full_refresh, false, &work->at);
 	wh_batch_finish(work->batch_id, true, NULL);
 }
@@ -279,12 +228,12 @@ run_publish(WhRun *run)
 	{
 		/* the lock must be had before the snapshot is taken */
 		SPI_commit();
-		wh_lock_publish(run->wait);
+		wh_publish_lock(run->wait);
 		(void) set_config_option("transaction_isolation", "repeatable read", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());
-	error = try_work(publish_work, &work);
+	error = wh_subtransaction(publish_work, &work, false);
 	if (error)
 	{
 		if (work.at.id != 0)

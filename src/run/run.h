@@ -21,7 +21,6 @@ typedef struct WhRun
 } WhRun;
 
 extern List *wh_run_feeds(Datum names, bool all);
-extern void wh_lock_publish(bool wait);
 extern void wh_run_cycle(WhRun *run, List *feed_ids);
 
 #endif							/* WH_RUN_H */

@@ -22,36 +22,28 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "base/unique_index.h"
 #include "splice/splice.h"
 
 /* Open the unique index on the key (and effective_from, when there is one). */
 static Relation
 open_index(WhIngest *ing, Relation table, int ncolumns)
 {
-	List	   *indexes = RelationGetIndexList(table);
-	ListCell   *lc;
+	AttrNumber	columns[WH_MAX_KEY + 1];
+	Oid			index;
 
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		Form_pg_index form = index->rd_index;
-		bool		matches = form->indisunique && form->indisvalid && form->indnkeyatts == ncolumns &&
-			form->indnatts == ncolumns && RelationGetIndexPredicate(index) == NIL &&
-			index->rd_rel->relam == BTREE_AM_OID;
-
-		for (int i = 0; matches && i < ing->nkeys; i++)
-			matches = form->indkey.values[i] == ing->key_staged[i];
-		if (matches && ncolumns > ing->nkeys)
-			matches = form->indkey.values[ing->nkeys] == ing->ours.effective_from;
-		if (matches)
-			return index;
-		index_close(index, AccessShareLock);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("the unique index of \"%s\" is missing", RelationGetRelationName(table)),
-			 errhint("Create a unique index on the key%s of the feed.",
-					 ncolumns > ing->nkeys ? " and effective_from" : "")));
+	for (int i = 0; i < ing->nkeys; i++)
+		columns[i] = ing->key_staged[i];
+	if (ncolumns > ing->nkeys)
+		columns[ing->nkeys] = ing->ours.effective_from;
+	index = wh_unique_index(table, columns, ncolumns);
+	if (!OidIsValid(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the unique index of \"%s\" is missing", RelationGetRelationName(table)),
+				 errhint("Create a unique index on the key%s of the feed.",
+						 ncolumns > ing->nkeys ? " and effective_from" : "")));
+	return index_open(index, NoLock);
 }
 
 static void

@@ -20,6 +20,7 @@
 #include "utils/typcache.h"
 
 #include "splice/splice_snapshot.h"
+#include "metadata/catalog_user.h"
 
 /* Unit of a key that is stated after all. */
 #define STATED (-1)
@@ -201,8 +202,7 @@ wh_snapshots_open(WhIngest *ing)
 	WhUnit	   *unit;
 	Oid			types[1] = {INT8OID};
 	Datum		args[1] = {Int64GetDatum(ing->feed->feed_id)};
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	snapshots->context = CurrentMemoryContext;
 	wh_units_load(ing);
@@ -219,7 +219,7 @@ wh_snapshots_open(WhIngest *ing)
 			wh_snapshots_set(snapshots, unit->event_time, unit->unit_no, unit->is_complete);
 	}
 
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args("SELECT unit_no, key FROM wh.rejected_key WHERE feed_id OPERATOR(pg_catalog.=) $1",
@@ -248,7 +248,7 @@ wh_snapshots_open(WhIngest *ing)
 		add_key(ing, snapshots, &snapshots->kept, unit_no, key);
 	}
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 	return snapshots;
 }
 
@@ -333,12 +333,11 @@ void
 wh_snapshots_keep_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no)
 {
 	Oid			types[3] = {INT8OID, INT8OID, TEXTARRAYOID};
-	Oid			user;
-	int			sec;
+	WhSurroundings saved;
 
 	if (snapshots->own.nkeys == 0)
 		return;
-	wh_feed_catalog_enter(&user, &sec);
+	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	/* a retry has begun with those that were kept */
@@ -375,5 +374,5 @@ wh_snapshots_keep_own(WhIngest *ing, WhSnapshots *snapshots, int64 unit_no)
 		add_key(ing, snapshots, &snapshots->kept, unit_no, key);
 	}
 	SPI_finish();
-	wh_feed_catalog_leave(user, sec);
+	wh_surroundings_leave(&saved);
 }
