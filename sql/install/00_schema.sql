@@ -247,15 +247,27 @@ CREATE TABLE wh.error_event (
     "column" text,
     sqlstate text NOT NULL,
     message text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    record_key text[],
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'retried', 'settled', 'dismissed')),
+    closed_at timestamptz,
+    settled_by text CHECK (settled_by IN ('key', 'read')),
+    CHECK ((state = 'settled') = (settled_by IS NOT NULL)),
+    CHECK ((state = 'open') = (closed_at IS NULL))
 );
 CREATE UNIQUE INDEX ON wh.error_event (object_id, source_position, record_hash) NULLS NOT DISTINCT;
 CREATE INDEX ON wh.error_event (batch_id);
+CREATE INDEX ON wh.error_event (object_id, hash_array(record_key)) WHERE state = 'open';
+CREATE INDEX ON wh.error_event (closed_at) WHERE state <> 'open';
 COMMENT ON TABLE wh.error_event IS 'records that were not staged, and fact rows that were not loaded: where they stood, their raw bytes, and why';
 COMMENT ON COLUMN wh.error_event.errors IS 'every error of the record: [{"column", "sqlstate", "message"}, ...]; the first one is in the columns beside';
 COMMENT ON COLUMN wh.error_event.read_no IS 'the read of a table that gave the record first';
 COMMENT ON COLUMN wh.error_event.raw_form IS 'what raw_record is: the record as it came (its redacted fields cut out), its row as a JSON object of texts, or only a part of either, which cannot be tried again';
 COMMENT ON COLUMN wh.error_event.redacted IS 'the redacted values of redacted columns, by name';
+COMMENT ON COLUMN wh.error_event.record_key IS 'texts of the key''s columns, when they could be read: a later record of the key settles the event';
+COMMENT ON COLUMN wh.error_event.state IS 'open: wants somebody''s attention; retried: tried again and staged; settled: its file or table was read whole without it since, or a later record of its key was staged; dismissed: by wh.dismiss_error_events';
+COMMENT ON COLUMN wh.error_event.settled_by IS 'key: a later record of its key was staged; read: its file or table was read whole without it';
+COMMENT ON COLUMN wh.error_event.closed_at IS 'when it was retried, settled or dismissed';
 COMMENT ON COLUMN wh.error_event.feed IS 'the feed whose record it is; for a row refused by a fact, fact names it instead';
 
 -- Configuration and positions are data: pg_dump keeps them.

@@ -15,6 +15,7 @@ SELECT f.relation::text AS object,
        t.rows,
        NULL::bigint AS batches_behind,
        e.rejected AS rows_rejected,
+       e.open AS open_errors,
        CASE WHEN w.state IN ('retrying', 'disconnected') THEN w.message
             WHEN l.state = 'failed' THEN l.message END AS last_error,
        k.lag,
@@ -37,7 +38,9 @@ LEFT JOIN LATERAL (SELECT b.finished_at FROM wh.batch b
 LEFT JOIN LATERAL (SELECT sum(p.rows)::bigint AS rows
                    FROM (SELECT q.rows_staged AS rows FROM wh.batch_step q WHERE q.object_id = f.feed_id
                          UNION ALL SELECT q.rows_staged FROM wh.batch_total q WHERE q.object_id = f.feed_id) p) t ON true
-LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM wh.error_event v
+LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE v.state <> 'retried') AS rejected,
+                          count(*) FILTER (WHERE v.state = 'open') AS open
+                   FROM wh.error_event v
                    WHERE v.object_id = f.feed_id) e ON true
 UNION ALL
 SELECT o.relation::text, o.kind,
@@ -52,6 +55,7 @@ SELECT o.relation::text, o.kind,
        t.rows,
        n.behind,
        e.rejected,
+       e.open,
        CASE WHEN l.state = 'failed' AND coalesce(l.object_id, o.id) = o.id THEN l.message END,
        NULL, NULL, NULL
 FROM (SELECT dimension_id AS id, relation, 'dimension' AS kind, last_batch_id FROM wh.dimension
@@ -68,12 +72,16 @@ LEFT JOIN LATERAL (SELECT sum(p.rows)::bigint AS rows
                    FROM (SELECT q.rows_inserted - q.rows_deleted AS rows FROM wh.batch_step q WHERE q.object_id = o.id
                          UNION ALL SELECT q.rows_inserted - q.rows_deleted FROM wh.batch_total q
                          WHERE q.object_id = o.id) p) t ON true
-LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM wh.error_event v
+LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE v.state <> 'retried') AS rejected,
+                          count(*) FILTER (WHERE v.state = 'open') AS open
+                   FROM wh.error_event v
                    WHERE v.object_id = o.id) e ON true;
 COMMENT ON VIEW wh.status IS 'a row per feed, dimension and fact: its state, last batch, rows, lag and last error';
 COMMENT ON COLUMN wh.status.lag IS 'messages of the topic that were left when the feed read from it last; wh.kafka_offset has it by partition';
 COMMENT ON COLUMN wh.status.next_retry_at IS 'when the background worker tries a feed again that has failed';
 COMMENT ON COLUMN wh.status.rows IS 'feed: records staged; dimension, fact: rows the engine wrote and did not remove';
+COMMENT ON COLUMN wh.status.rows_rejected IS 'error events: records that were not staged, fact rows that were not loaded; those staged by a retry do not count';
+COMMENT ON COLUMN wh.status.open_errors IS 'those of them that want somebody''s attention: wh.error_event with state open';
 COMMENT ON COLUMN wh.status.freshness IS 'time since the last batch that brought something';
 COMMENT ON COLUMN wh.status.batches_behind IS 'staged batches that are not in the dimension or fact yet';
 

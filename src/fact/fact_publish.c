@@ -151,22 +151,30 @@ compute(WhFactPass *pass, List *changed, bool whole)
 	wh_touched_end(set);
 }
 
-/* Write what the pass refused as error events. */
+/*
+ * Write what the pass refused as error events.  When all rows were computed, older
+ * events of what it did not refuse again are settled.
+ */
 static void
-store_errors(WhFactPass *pass)
+store_errors(WhFactPass *pass, bool whole)
 {
 	WhFact	   *f = pass->fact;
 
+	if (whole)
+		wh_catalog_execute("UPDATE wh.error_event SET state = 'settled', settled_by = 'read',"
+						   " closed_at = pg_catalog.clock_timestamp() WHERE object_id = $1 AND state = 'open'",
+						   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(f->id)}, NULL);
 	if (pass->nerrors == 0)
 		return;
 	wh_spi_register("wh_fact_errors", pass->error_desc, pass->errors, pass->nerrors);
-	wh_catalog_execute("INSERT INTO wh.error_event (batch_id, object_id, fact, event_time, raw_record,"
+	wh_catalog_execute("INSERT INTO wh.error_event AS v (batch_id, object_id, fact, event_time, raw_record,"
 				   " record_hash, errors, sqlstate, message)"
-				   " SELECT $1, $2, $3, e.event_time, pg_catalog.convert_to(e.record, 'UTF8'),"
+				   " SELECT DISTINCT ON (e.record) $1, $2, $3, e.event_time, pg_catalog.convert_to(e.record, 'UTF8'),"
 				   " pg_catalog.decode(pg_catalog.md5(e.record), 'hex'),"
 				   " pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object("
 				   "'sqlstate', e.sqlstate, 'message', e.message)), e.sqlstate, e.message"
-				   " FROM wh_fact_errors e ON CONFLICT DO NOTHING",
+				   " FROM wh_fact_errors e ON CONFLICT (object_id, source_position, record_hash) DO UPDATE"
+				   " SET state = 'open', closed_at = NULL, settled_by = NULL, batch_id = excluded.batch_id WHERE v.state = 'settled'",
 				   3, (Oid[]) {INT8OID, INT8OID, TEXTOID},
 				   (Datum[]) {Int64GetDatum(pass->publish->batch_id), Int64GetDatum(f->id),
 				   CStringGetTextDatum(f->qualified)}, NULL);
@@ -266,7 +274,7 @@ publish_fact(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 	foreach(lc, publish->lookups)
 		wh_lookup_flush(lfirst(lc));
 	wh_snapshot_advance();
-	store_errors(&pass);
+	store_errors(&pass, whole);
 	store_latest(&pass, before);
 	for (int i = 0; i < f->ndimensions; i++)
 		wh_catalog_next_key(wh_lookup_dimension(pass.lookups[i]));

@@ -356,6 +356,7 @@ ingest(WhIngest *ing)
 		wh_bulk_close(ing->change_writer);
 	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed && !ing->is_retry)
 		wh_unit_add_read(ing, ing->feed->reads + 1);
+	wh_ingest_settle(ing);
 	wh_units_save(ing);
 	save_feed(ing);
 	if (ing->source)

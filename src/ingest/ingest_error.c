@@ -13,6 +13,7 @@
 #include "common/sha2.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -23,13 +24,15 @@
 #include "metadata/catalog.h"
 #include "ingest/ingest_state.h"
 
-#define NARGS 22
+#define NARGS 23
 
 typedef struct WhRejects
 {
-	SPIPlanPtr	plan;
 	MemoryContext context;		/* of one event */
 } WhRejects;
+
+/* Writes an event; kept by the process, as it is the same for every feed. */
+static SPIPlanPtr insert_plan = NULL;
 
 /* Hash a record, for the uniqueness of its event. */
 static bytea *
@@ -160,6 +163,30 @@ errors_as_jsonb(WhIngest *ing, List *errors)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
+/*
+ * Give the texts of a record's key columns, as an array, or 0 when one is null or
+ * was not read.  column has their attribute numbers in values.
+ */
+static Datum
+key_texts(WhIngest *ing, TupleDesc desc, const AttrNumber *column, Datum *values, bool *isnull)
+{
+	Datum		texts[WH_MAX_KEY];
+
+	if (ing->nkeys == 0)
+		return 0;
+	for (int i = 0; i < ing->nkeys; i++)
+	{
+		Oid			output;
+		bool		varlena;
+
+		if (isnull[column[i] - 1])
+			return 0;
+		getTypeOutputInfo(TupleDescAttr(desc, column[i] - 1)->atttypid, &output, &varlena);
+		texts[i] = CStringGetTextDatum(OidOutputFunctionCall(output, values[column[i] - 1]));
+	}
+	return PointerGetDatum(construct_array(texts, ing->nkeys, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /* Said of a record whose columns cannot be told apart, when some are redacted. */
 static WhRowError raw_withheld = {0, ERRCODE_BAD_COPY_FILE_FORMAT,
 	"the raw record is not stored: its redacted columns cannot be told apart"};
@@ -191,13 +218,14 @@ typedef struct EventRecord
 	const char *raw_form;		/* see wh.error_event; NULL = no raw record */
 	char	   *redacted;		/* redacted values as JSON; NULL = none */
 	bytea	   *hash;
+	Datum		key;			/* texts of the key's columns; 0 = could not be read */
 	const WhSourceRow *source;	/* for the message's key and headers; NULL = not at hand */
 } EventRecord;
 
 /* An event as arguments of its INSERT; the first one is the batch. */
 static Oid	event_types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
 	INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
-BYTEAOID, JSONBOID, INT8OID, TEXTOID, JSONBOID};
+BYTEAOID, JSONBOID, INT8OID, TEXTOID, JSONBOID, TEXTARRAYOID};
 
 /* Describe an event's arguments as a row, in the current memory context. */
 TupleDesc
@@ -220,7 +248,10 @@ open_rejects(WhIngest *ing)
 												  ALLOCSET_DEFAULT_SIZES);
 }
 
-/* Insert an event, given as wh_ingest_event_desc says, unless it is there. */
+/*
+ * Insert an event, given as wh_ingest_event_desc says, unless it is there.  One
+ * that was retried, or settled because its record had gone, is open again.
+ */
 void
 wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
 {
@@ -231,31 +262,39 @@ wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
 	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (ing->rejects->plan == NULL)
+	if (insert_plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event (batch_id, object_id, feed, file, line,"
+		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event AS e (batch_id, object_id, feed, file, line,"
 									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
 									   " source_position, event_time, raw_record, record_hash, errors,"
 									   " \"column\", sqlstate, message, message_key, message_headers,"
-									   " read_no, raw_form, redacted)"
+									   " read_no, raw_form, redacted, record_key)"
 									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19, $20, $21, $22"
+									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19, $20, $21, $22, $23"
 									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
 									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
 									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
 									   "    OR source_position IS NULL AND $11 IS NULL)"
-									   "   AND record_hash OPERATOR(pg_catalog.=) $14)"
-									   " ON CONFLICT DO NOTHING",
+									   "   AND record_hash OPERATOR(pg_catalog.=) $14"
+									   "   AND (state IN ('open', 'dismissed') OR settled_by OPERATOR(pg_catalog.=) 'key'))"
+									   " ON CONFLICT (object_id, source_position, record_hash) DO UPDATE"
+									   " SET state = 'open', closed_at = NULL, settled_by = NULL, batch_id = excluded.batch_id,"
+									   " errors = excluded.errors, \"column\" = excluded.\"column\","
+									   " sqlstate = excluded.sqlstate, message = excluded.message,"
+									   " record_key = excluded.record_key"
+									   " WHERE e.state OPERATOR(pg_catalog.=) 'retried' OR e.settled_by OPERATOR(pg_catalog.=) 'read'",
 									   NARGS, event_types);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the writing of error events");
-		ing->rejects->plan = plan;
+		insert_plan = plan;
 	}
-	if (SPI_execute_plan(ing->rejects->plan, args, nulls, false, 0) != SPI_OK_INSERT)
+	if (SPI_execute_plan(insert_plan, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write an error event");
 	if (SPI_processed > 0)
 		ing->result->changed = true;
+	else
+		wh_settle_note_seen(ing, DatumGetByteaPP(args[13]));
 	SPI_finish();
 	wh_surroundings_leave(&saved);
 }
@@ -316,6 +355,8 @@ write_event(WhIngest *ing, const EventRecord *record, List *errors)
 	}
 	if (record->redacted)
 		SET(21, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->redacted)));
+	if (record->key)
+		SET(22, record->key);
 	SET(13, PointerGetDatum(record->hash));
 	SET(14, errors_as_jsonb(ing, errors));
 	if (first->attnum > 0)
@@ -471,6 +512,8 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	}
 	if (record.raw && ing->feed->redact != NIL)
 		record.redacted = row_as_json(ing, row->source.values, row->source.isnull, row, true);
+	if (!has_record_error(row->source.errors))
+		record.key = key_texts(ing, ing->source_desc, ing->key_source, row->source.values, row->source.isnull);
 	write_event(ing, &record, row->errors);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ing->rejects->context);
@@ -508,6 +551,9 @@ wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 	record.raw_form = raw ? "record" : "row";
 	if (ing->feed->redact != NIL)
 		record.redacted = row_as_json(ing, values, isnull, NULL, true);
+	/* what lost against another record of its key is not made good by a later one */
+	if (sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		record.key = key_texts(ing, ing->desc, ing->key_staged, values, isnull);
 	error.attnum = 0;
 	error.sqlerrcode = sqlerrcode;
 	error.message = pstrdup(message);

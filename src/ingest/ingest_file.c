@@ -237,6 +237,8 @@ load_content(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, WhUnit *unit
 	unit->checksum = keep_checksum(ing, checksum);
 	unit->file_state = trusted_state(ing, info->state, start);
 	unit->is_changed = true;
+	if (complete)
+		wh_settle_note_whole(ing, unit->name);
 	counts->units_read++;
 }
 

@@ -48,8 +48,8 @@ enum
 	EVENT_RAW, EVENT_FORM, EVENT_REDACTED, EVENT_TIME
 };
 
-/* Which events of a feed ($1) are tried, of a unit ($2). */
-#define OF_FEED "object_id OPERATOR(pg_catalog.=) $1 AND sqlstate OPERATOR(pg_catalog.<>) '23505'" \
+/* Which events of a feed ($1) are tried (a settled one's record may still be missing from the history), of a unit ($2). */
+#define OF_FEED "object_id OPERATOR(pg_catalog.=) $1 AND state IN ('open', 'settled') AND sqlstate OPERATOR(pg_catalog.<>) '23505'" \
 	" AND (raw_record IS NOT NULL OR message_key IS NOT NULL)"
 #define OF_UNIT " AND source_position OPERATOR(pg_catalog.>=) ($2 OPERATOR(pg_catalog.<<) 40)" \
 	" AND source_position OPERATOR(pg_catalog.<) (($2 OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.<<) 40)"
@@ -246,9 +246,9 @@ keep_event(WhIngest *ing, int64 id, const char *reason)
 		ing->result->changed = true;
 }
 
-/* Remove the events of a chunk whose records have no errors any more. */
+/* Close the events of a chunk whose records have no errors any more. */
 static void
-remove_events(WhIngest *ing, Datum *tried, int ntried)
+close_events(WhIngest *ing, Datum *tried, int ntried)
 {
 	ListCell   *lc = list_head(ing->failed_events);
 	int			n = 0;
@@ -267,7 +267,8 @@ remove_events(WhIngest *ing, Datum *tried, int ntried)
 	ing->failed_events = NIL;
 	if (n == 0)
 		return;
-	wh_catalog_execute("DELETE FROM wh.error_event WHERE error_event_id OPERATOR(pg_catalog.=) ANY ($1)",
+	wh_catalog_execute("UPDATE wh.error_event SET state = 'retried', settled_by = NULL, closed_at = pg_catalog.clock_timestamp()"
+					   " WHERE error_event_id OPERATOR(pg_catalog.=) ANY ($1)",
 					   1, (Oid[]) {INT8ARRAYOID},
 					   (Datum[]) {PointerGetDatum(construct_array(tried, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))},
 					   NULL);
@@ -314,7 +315,7 @@ retry_events(Retry *retry, int64 unit_no)
 				tried[ntried++] = Int64GetDatum(last);
 		}
 		wh_ingest_pipe_flush(ing);
-		remove_events(ing, tried, ntried);
+		close_events(ing, tried, ntried);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(retry->chunk);
 		if (n == 0)
@@ -338,14 +339,15 @@ open_file(Retry *retry, WhUnit *unit)
 									  header ? VARSIZE_ANY_EXHDR(header) : 0);
 }
 
-/* Count the events of a unit, also those that cannot be tried. */
+/* Count the events of a unit whose records are not staged, also those that are not tried. */
 static int64
 count_events(WhIngest *ing, int64 unit_no)
 {
 	WhRow		row;
 
 	if (!wh_catalog_row(&row, psprintf("SELECT pg_catalog.count(*) FROM wh.error_event"
-									   " WHERE object_id OPERATOR(pg_catalog.=) $1%s",
+									   " WHERE object_id OPERATOR(pg_catalog.=) $1"
+									   " AND state <> 'retried'%s",
 									   ing->kind == WH_SOURCE_RELATION ? OF_READ : OF_UNIT),
 						2, (Oid[]) {INT8OID, INT8OID},
 						(Datum[]) {Int64GetDatum(ing->feed->feed_id), Int64GetDatum(unit_no)}))

@@ -104,6 +104,7 @@ typedef struct WhIngest
 	/* Rows on their way (ingest_row.c) */
 	struct WhRowPipe *pipe;
 	struct WhRejects *rejects;	/* ingest_error.c */
+	struct WhSettle *settle;	/* ingest_settle.c; NULL until needed */
 	struct WhHold *hold;		/* what waits for its turn to be written; NULL = is written at once */
 
 	/* Staging */
@@ -155,6 +156,11 @@ extern void wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, 
 									int sqlerrcode, const char *message);
 extern void wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls);
 extern TupleDesc wh_ingest_event_desc(void);
+
+/* ingest_settle.c */
+extern void wh_settle_note_seen(WhIngest *ing, const bytea *hash);
+extern void wh_settle_note_whole(WhIngest *ing, const char *file);
+extern void wh_ingest_settle(WhIngest *ing);
 
 /* ingest_hold.c: records and error events of a batch that waits for its turn */
 extern void wh_hold_begin(WhIngest *ing);

@@ -71,6 +71,15 @@ static const char *const purge_sql =
 " DELETE FROM wh.batch b USING old o WHERE b.batch_id = o.batch_id";
 
 /*
+ * Closed error events leave after as long.  Records of a table that somebody
+ * dismissed are read again and again: these stay, so that they do not come back.
+ */
+static const char *const purge_events_sql =
+"DELETE FROM wh.error_event WHERE error_event_id IN ("
+" SELECT error_event_id FROM wh.error_event WHERE state <> 'open' AND closed_at < $1"
+" AND NOT (state = 'dismissed' AND read_no IS NOT NULL) ORDER BY closed_at LIMIT $2)";
+
+/*
  * Say whether it is time for a purge: the setting asks for it, this process has
  * not done it lately, and nobody else is at it.  Takes the lock; to be called
  * before the snapshot of the purge is taken.
@@ -89,7 +98,7 @@ wh_batch_purge_due(void)
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* Remove batches that are older than the setting allows; some at a time. */
+/* Remove batches and closed error events that are older than the setting allows; some at a time. */
 void
 wh_batch_purge(void)
 {
@@ -98,6 +107,9 @@ wh_batch_purge(void)
 	Oid			types[2] = {TIMESTAMPTZOID, INT8OID};
 	WhRow		row;
 
+	if (wh_catalog_row(&row, "SELECT 1 FROM wh.error_event WHERE state <> 'open' AND closed_at < $1 LIMIT 1",
+					   1, types, args))
+		wh_catalog_execute(purge_events_sql, 2, types, args, NULL);
 	if (wh_catalog_row(&row, "SELECT 1 FROM wh.batch WHERE started_at OPERATOR(pg_catalog.<) $1 LIMIT 1",
 					   1, types, args))
 		wh_catalog_execute(purge_sql, 2, types, args, NULL);

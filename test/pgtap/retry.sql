@@ -27,7 +27,7 @@ DECLARE f wh.feed; BEGIN
   END IF;
   RETURN QUERY SELECT format('event %s/%s %s %s', e.file, e.line, CASE WHEN e.sqlstate <> '23505' AND f.redact = '{}' THEN convert_from(e.raw_record, 'UTF8') END,
       (SELECT string_agg(x ->> 'message', '; ' ORDER BY n) FROM jsonb_array_elements(e.errors) WITH ORDINALITY a(x, n) WHERE x ->> 'sqlstate' <> '55000'))
-    FROM wh.error_event e WHERE e.object_id = f.feed_id; END $$;
+    FROM wh.error_event e WHERE e.object_id = f.feed_id AND e.state <> 'retried'; END $$;
 CREATE FUNCTION differences(places boolean) RETURNS TABLE (which text, line text) LANGUAGE sql AS $$
   (SELECT 'retried', a.line FROM state_of('staging.faulty', places) a EXCEPT ALL SELECT 'retried', b.line FROM state_of('staging.right', places) b)
   UNION ALL
@@ -138,7 +138,7 @@ CREATE FUNCTION write_lines(name text, VARIADIC lines text[]) RETURNS void LANGU
 BEGIN EXECUTE format('COPY (SELECT unnest(%L::text[])) TO %L', lines, (SELECT dir FROM setting) || '/' || name); END $$;
 CREATE FUNCTION reasons(feed text) RETURNS TABLE (line bigint, form text, reasons text) LANGUAGE sql AS $$
   SELECT e.line, e.raw_form, (SELECT string_agg(x ->> 'message', '; ' ORDER BY n) FROM jsonb_array_elements(e.errors) WITH ORDINALITY a(x, n))
-  FROM wh.error_event e WHERE e.feed = $1 ORDER BY 1 $$;
+  FROM wh.error_event e WHERE e.feed = $1 AND e.state <> 'retried' ORDER BY 1 $$;
 CREATE SERVER files FOREIGN DATA WRAPPER wh_csv OPTIONS (directory :'tmp');
 CREATE FOREIGN TABLE src.pin (id int, pin int, name text NOT NULL) SERVER files OPTIONS (filename 'retry_pin.csv', max_record_size '60');
 SELECT wh.create_feed('pin', 'src.pin', 'append', '{id}', redact => '{"pin": "1000 / pin", "name": "upper(name) || ''!''"}') \gset x
