@@ -1,14 +1,16 @@
 /*
  * row_image.c
- *	  Compares rows by their images: the bytes of their values.
+ *	  Rows of the engine's tables: read with columns at their attribute numbers,
+ *	  compared by the bytes of their values.
  *
- * An order that is total and the same everywhere, whatever the types: 1.0 and
+ * The order of images is total and the same everywhere, whatever the types: 1.0 and
  * 1.00 differ.  Values stored out of line or compressed are read first.
  */
 #include "postgres.h"
 
 #include "access/detoast.h"
 #include "fmgr.h"
+#include "utils/builtins.h"
 
 #include "base/row_image.h"
 
@@ -57,4 +59,24 @@ wh_image_compare(TupleDesc desc, const AttrNumber *columns, int ncolumns,
 			return result;
 	}
 	return 0;
+}
+
+/*
+ * Append the columns of a table for a SELECT, each at the place of its attribute
+ * number: what was dropped is a NULL, so that a row is read as the table has it.
+ */
+void
+wh_append_row(StringInfo sql, const char *alias, TupleDesc tupdesc)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+
+		if (i > 0)
+			appendStringInfoString(sql, ", ");
+		if (att->attisdropped)
+			appendStringInfo(sql, "NULL::pg_catalog.int4 AS wh_dropped_%d", i + 1);
+		else
+			appendStringInfo(sql, "%s.%s", alias, quote_identifier(NameStr(att->attname)));
+	}
 }

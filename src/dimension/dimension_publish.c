@@ -22,6 +22,7 @@
 #include "dimension/dimension_publish.h"
 #include "dimension/dimension_splice.h"
 #include "base/merge_groups.h"
+#include "base/row_image.h"
 #include "definition/points.h"
 #include "definition/publish.h"
 #include "query/query_plan.h"
@@ -339,8 +340,10 @@ existing_sql(WhDimension *d, const WhTouched *touched)
 	StringInfoData s;
 
 	initStringInfo(&s);
-	appendStringInfo(&s, "SELECT d.ctid, d.* FROM %s d WHERE d.%s > 0",
-					 d->qualified, quote_identifier(NameStr(TupleDescAttr(d->tupdesc, 0)->attname)));
+	appendStringInfoString(&s, "SELECT d.ctid, ");
+	wh_append_row(&s, "d", d->tupdesc);
+	appendStringInfo(&s, " FROM %s d WHERE d.%s > 0", d->qualified,
+					 quote_identifier(NameStr(TupleDescAttr(d->tupdesc, 0)->attname)));
 	if (touched)
 		wh_touched_condition(&s, "d", touched, d->key_name);
 	appendStringInfoString(&s, " ORDER BY ");

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "fact/fact_rows.h"
+#include "base/row_image.h"
 #include "base/spi_query.h"
 #include "base/time_zone.h"
 
@@ -37,7 +38,8 @@ candidates_sql(const WhFactPass *pass, int role, TimestampTz lowest)
 										 f->time_zone);
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT f.ctid, f.*");
+	appendStringInfoString(&sql, "SELECT f.ctid, ");
+	wh_append_row(&sql, "f", f->tupdesc);
 	wh_fact_append_extra(&sql, pass, "f");
 	appendStringInfo(&sql, " FROM %s f JOIN " CHANGES_NAME " c ON ", f->qualified);
 	for (int k = 0; k < d->nkey; k++)

@@ -21,6 +21,7 @@
 #include "dimension/dimension_publish.h"
 #include "fact/fact_rows.h"
 #include "base/object_name.h"
+#include "base/row_image.h"
 #include "base/time_zone.h"
 
 /* Write one natural key column as the dimension's type. */
@@ -75,7 +76,9 @@ wh_fact_existing_sql(const WhFactPass *pass, const WhTouched *touched)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT f.ctid, f.* FROM %s f WHERE true", f->qualified);
+	appendStringInfoString(&sql, "SELECT f.ctid, ");
+	wh_append_row(&sql, "f", f->tupdesc);
+	appendStringInfo(&sql, " FROM %s f WHERE true", f->qualified);
 	if (touched)
 		wh_touched_condition(&sql, "f", touched, f->grain_name);
 	appendStringInfoString(&sql, " ORDER BY ");
