@@ -13,6 +13,20 @@ DECLARE
     gone oid[];
     o record;
 BEGIN
+    -- a column that goes with its type (ALTER TABLE is wh.guard_ddl's)
+    SELECT g.object_identity AS name, r.kind INTO o
+    FROM pg_event_trigger_dropped_objects() g
+    JOIN (SELECT unnest(ARRAY[f.relation::oid, f.history::oid, f.change_log::oid]) AS relid, 'feed' AS kind FROM wh.feed f
+          UNION ALL SELECT unnest(ARRAY[d.relation::oid, d.definition::oid]), 'dimension' FROM wh.dimension d
+          UNION ALL SELECT unnest(ARRAY[f.relation::oid, f.definition::oid]), 'fact' FROM wh.fact f) r ON r.relid = g.objid
+    WHERE g.classid = 'pg_class'::regclass AND g.objsubid <> 0 AND TG_TAG <> 'ALTER TABLE'
+      AND EXISTS (SELECT FROM pg_class c WHERE c.oid = g.objid)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% cannot drop column % of a %', TG_TAG, o.name, o.kind USING
+            ERRCODE = 'dependent_objects_still_exist',
+            HINT = format('Take the column out with wh.alter_%s first.', o.kind);
+    END IF;
     SELECT array_agg(objid) INTO gone FROM pg_event_trigger_dropped_objects()
     WHERE classid = 'pg_class'::regclass AND objsubid = 0;
     IF gone IS NULL THEN
@@ -79,33 +93,20 @@ COMMENT ON FUNCTION wh.after_drop() IS
 REVOKE ALL ON FUNCTION wh.after_drop() FROM PUBLIC;
 
 CREATE EVENT TRIGGER wh_after_drop ON sql_drop EXECUTE FUNCTION wh.after_drop();
+ALTER EVENT TRIGGER wh_after_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER wh_after_drop IS 'keeps the catalogs of widgets_wh in step with DROP';
 
--- CREATE OR REPLACE VIEW of a definition would change its meaning for the keys touched later only.
-CREATE FUNCTION wh.after_create_view()
+-- Everything else that changes a relation of the engine: ALTER, triggers, rules, views replaced, inheritance.
+CREATE FUNCTION wh.guard_ddl()
 RETURNS event_trigger
-LANGUAGE plpgsql
+LANGUAGE c
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    replaced text;
-BEGIN
-    SELECT o.relation::text INTO replaced
-    FROM pg_event_trigger_ddl_commands() c
-    JOIN (SELECT relation, definition FROM wh.dimension UNION ALL SELECT relation, definition FROM wh.fact) o
-        ON c.classid = 'pg_class'::regclass AND o.definition::oid = c.objid
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'cannot replace the definition of %', replaced USING
-            ERRCODE = 'object_not_in_prerequisite_state',
-            HINT = 'Use wh.alter_dimension or wh.alter_fact, which compute everything from the new query.';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION wh.after_create_view() IS 'event trigger: refuses to replace the definition of a dimension or fact by hand';
-REVOKE ALL ON FUNCTION wh.after_create_view() FROM PUBLIC;
+AS 'MODULE_PATHNAME', 'wh_guard_ddl';
+COMMENT ON FUNCTION wh.guard_ddl() IS
+    'event trigger: refuses DDL that would change the columns, constraints, rules or triggers of the engine''s relations';
+REVOKE ALL ON FUNCTION wh.guard_ddl() FROM PUBLIC;
 
-CREATE EVENT TRIGGER wh_after_create_view ON ddl_command_end WHEN TAG IN ('CREATE VIEW')
-    EXECUTE FUNCTION wh.after_create_view();
-COMMENT ON EVENT TRIGGER wh_after_create_view IS 'keeps definitions from being replaced by CREATE OR REPLACE VIEW';
+CREATE EVENT TRIGGER wh_guard_ddl ON ddl_command_end EXECUTE FUNCTION wh.guard_ddl();
+ALTER EVENT TRIGGER wh_guard_ddl ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER wh_guard_ddl IS 'keeps the relations of widgets_wh from being changed by hand';

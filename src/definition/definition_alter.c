@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "base/own_ddl.h"
 #include "metadata/batch_log.h"
 #include "metadata/catalog.h"
 #include "definition/definition_alter.h"
@@ -48,7 +49,7 @@ add_column(const char *table, Form_pg_attribute att, const char *name)
 	appendStringInfo(&sql, "ALTER TABLE %s ADD COLUMN ", table);
 	wh_definition_append_column(&sql, att, name);
 	sql.data[sql.len - 2] = '\0';	/* its last ", " */
-	wh_spi_execute(sql.data, 0, NULL, NULL, NULL);
+	wh_alter_own(sql.data);
 }
 
 /*
@@ -69,8 +70,7 @@ wh_alter_want_column(const char *table, TupleDesc current, Form_pg_attribute att
 				 errmsg("the type of key column \"%s\" of %s cannot change", name, table),
 				 errhint("Drop the object and create it anew.")));
 	if (existing)
-		wh_spi_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", table, quote_identifier(name)),
-					   0, NULL, NULL, NULL);
+		wh_alter_own(psprintf("ALTER TABLE %s DROP COLUMN %s", table, quote_identifier(name)));
 	add_column(table, att, name);
 }
 
@@ -90,8 +90,8 @@ wh_alter_drop_others(const char *table, TupleDesc current, List *wanted)
 			if (strcmp(lfirst(lc), NameStr(att->attname)) == 0)
 				break;
 		if (lc == NULL)
-			wh_spi_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", table,
-									quote_identifier(NameStr(att->attname))), 0, NULL, NULL, NULL);
+			wh_alter_own(psprintf("ALTER TABLE %s DROP COLUMN %s", table,
+								  quote_identifier(NameStr(att->attname))));
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/own_ddl.h"
 #include "metadata/catalog.h"
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
@@ -36,10 +37,10 @@ alter_table(WhFact *f, const WhFactArgs *args, TupleDesc columns)
 			exists |= strcmp(NameStr(TupleDescAttr(f->tupdesc, f->dimensions[i].key - 1)->attname), key) == 0;
 		/* -1 only until the rows are computed, before anybody sees them */
 		if (!exists)
-			wh_spi_execute(psprintf("ALTER TABLE %s ADD COLUMN %s bigint NOT NULL DEFAULT -1;"
-									" ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
-									f->qualified, quote_identifier(key),
-									f->qualified, quote_identifier(key)), 0, NULL, NULL, NULL);
+			wh_alter_own(psprintf("ALTER TABLE %s ADD COLUMN %s bigint NOT NULL DEFAULT -1;"
+								  " ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+								  f->qualified, quote_identifier(key),
+								  f->qualified, quote_identifier(key)));
 		wanted = lappend(wanted, key);
 	}
 	for (int i = 0; i < columns->natts; i++)

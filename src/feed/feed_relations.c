@@ -18,6 +18,7 @@
 
 #include "feed/feed.h"
 #include "base/object_name.h"
+#include "base/own_ddl.h"
 
 /* Room on each page for the new version of a row whose interval is closed. */
 #define HISTORY_FILLFACTOR 90
@@ -166,9 +167,9 @@ wh_feed_add_column(WhFeed *feed, Form_pg_attribute att)
 
 	initStringInfo(&column);
 	append_column(&column, att);
-	run(psprintf("ALTER TABLE %s ADD COLUMN %s", wh_relation_name(wh_feed_table(feed)), column.data));
+	wh_alter_own(psprintf("ALTER TABLE %s ADD COLUMN %s", wh_relation_name(wh_feed_table(feed)), column.data));
 	if (OidIsValid(feed->change_log))
-		run(psprintf("ALTER TABLE %s ADD COLUMN %s", wh_relation_name(feed->change_log), column.data));
+		wh_alter_own(psprintf("ALTER TABLE %s ADD COLUMN %s", wh_relation_name(feed->change_log), column.data));
 	if (OidIsValid(feed->history))
 	{
 		/* A view keeps its columns and takes new ones at its end. */
@@ -179,7 +180,7 @@ wh_feed_add_column(WhFeed *feed, Form_pg_attribute att)
 		if (from == NULL)
 			elog(ERROR, "could not read the definition of view %s", feed->name);
 		*from = '\0';
-		run(psprintf("CREATE OR REPLACE VIEW %s AS %s, %s\n   FROM %s", feed->name, old,
-					 quote_identifier(NameStr(att->attname)), from + strlen("\n   FROM ")));
+		wh_alter_own(psprintf("CREATE OR REPLACE VIEW %s AS %s, %s\n   FROM %s", feed->name, old,
+							  quote_identifier(NameStr(att->attname)), from + strlen("\n   FROM ")));
 	}
 }

@@ -228,7 +228,8 @@ SELECT lives_ok($$SELECT wh.drop_dimension('own.thing_dim'), wh.drop_feed('own.t
     'a dimension and its feed are dropped by one statement');
 DROP OWNED BY t_operator, t_reader; DROP ROLE t_operator, t_reader;
 
--- what is added to the engine's tables and would be passed over is refused
+-- what is added to the engine's tables and would be passed over is refused by runs too, should the event trigger be off
+ALTER EVENT TRIGGER wh_guard_ddl DISABLE;
 ALTER TABLE mart.customer ADD CONSTRAINT mine CHECK (name <> 'bad');
 SELECT throws_ok('CALL wh.run(full_refresh => true)', '55000', 'table "customer" has a check constraint', 'a check constraint of one''s own');
 ALTER TABLE mart.customer DROP CONSTRAINT mine;
@@ -236,6 +237,7 @@ ALTER TABLE staging.customer_history ALTER name SET NOT NULL;
 INSERT INTO src.customer VALUES (77, NULL, NULL, '2024-01-01');
 SELECT throws_ok($$SELECT wh.ingest('customer')$$, '23502', NULL, 'NOT NULL of one''s own');
 ALTER TABLE staging.customer_history ALTER name DROP NOT NULL;
+ALTER EVENT TRIGGER wh_guard_ddl ENABLE ALWAYS;
 -- a publication of all tables does not stop the engine
 SET client_min_messages = error;
 CREATE PUBLICATION everything FOR ALL TABLES;
