@@ -12,7 +12,7 @@ CREATE TABLE wh.worker_feed (
     reported_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (feed_id, worker)
 );
-COMMENT ON TABLE wh.worker_feed IS 'how each background worker stands with the feeds that have failed or brought messages since it started';
+COMMENT ON TABLE wh.worker_feed IS 'how each background worker stands with its feeds, as of the last try that changed it';
 COMMENT ON COLUMN wh.worker_feed.worker IS 'number of the worker, from 0: which of the feed''s partitions it loads';
 COMMENT ON COLUMN wh.worker_feed.failures IS 'in a row; each doubles the time to the next try, up to a minute';
 COMMENT ON COLUMN wh.worker_feed.rows_per_second IS 'messages read, over the last 5 seconds or more that brought any';

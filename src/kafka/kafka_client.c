@@ -4,9 +4,8 @@
  *
  * The Kafka client is kafka_client.c, kafka_consumer.c and kafka_producer.c;
  * nothing else sees rdkafka.h.  A handle is made in the process that uses it.
- * It belongs to a memory context, whose reset closes it: an aborted statement
- * leaves no thread behind.  What is left at the end of the process is closed
- * before it exits, as librdkafka's threads must not outlive its libraries.
+ * It belongs to a memory context, whose reset closes it (kafka_close.c): an
+ * aborted statement leaves no thread behind.
  *
  * librdkafka has threads of its own, which never run code of PostgreSQL or of
  * ours: errors and logs come through queues that this process polls, and the
@@ -23,7 +22,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -37,9 +35,6 @@
 
 /* How long no broker at all may be reachable before that is an error. */
 #define ALL_DOWN_MS		2000
-
-static dlist_head handles = DLIST_STATIC_INIT(handles);
-static bool exit_registered = false;
 
 /* Settings that every handle starts with. */
 static const char *const default_settings[] = {
@@ -112,47 +107,6 @@ note_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 	strlcpy(handle->cause_text, reason, sizeof(handle->cause_text));
 }
 
-/*
- * Close a handle and end its threads; it can be closed again.  Sends and reads
- * nothing more.
- */
-void
-wh_kafka_handle_close(WhKafkaHandle *handle)
-{
-	if (handle->rk == NULL)
-		return;
-	if (handle->current)
-		rd_kafka_message_destroy(handle->current);
-	handle->current = NULL;
-	for (; handle->next_message < handle->nmessages; handle->next_message++)
-		rd_kafka_message_destroy(handle->messages[handle->next_message]);
-	if (handle->queue)
-		rd_kafka_queue_destroy(handle->queue);
-	if (handle->topic)
-		rd_kafka_topic_destroy(handle->topic);
-	rd_kafka_destroy_flags(handle->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	handle->rk = NULL;
-	dlist_delete(&handle->node);
-	for (int i = 0; i < 2; i++)
-	{
-		close(handle->wakeup[i]);
-		ReleaseExternalFD();
-	}
-}
-
-static void
-close_with_context(void *arg)
-{
-	wh_kafka_handle_close(arg);
-}
-
-static void
-close_at_exit(int code, Datum arg)
-{
-	while (!dlist_is_empty(&handles))
-		wh_kafka_handle_close(dlist_head_element(WhKafkaHandle, node, &handles));
-}
-
 /* Open the pipe that wakes us; raises an error. */
 static void
 open_wakeup(WhKafkaHandle *handle)
@@ -201,21 +155,16 @@ WhKafkaHandle *
 wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type, const char *const *settings,
 					 WhKafkaConfigure configure)
 {
-	WhKafkaHandle *handle = palloc0(sizeof(WhKafkaHandle));
+	WhKafkaHandle *handle;
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+	char	   *topic_name = pstrdup(table->topic);
+	char	   *servers = NULL;
 	rd_kafka_conf_t *conf;
 	char		reason[512];
 	char		value[32];
 	size_t		size = sizeof(value);
 	const char *const *all[] = {default_settings, settings};
 	ListCell   *lc;
-
-	if (!exit_registered)
-	{
-		before_shmem_exit(close_at_exit, (Datum) 0);
-		exit_registered = true;
-	}
-	handle->topic_name = pstrdup(table->topic);
 
 	conf = rd_kafka_conf_new();
 	for (int i = 0; i < lengthof(all); i++)
@@ -229,8 +178,12 @@ wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type, const char *cons
 
 		set(conf, setting);
 		if (strcmp(setting->name, "bootstrap.servers") == 0)
-			handle->servers = pstrdup(setting->value);
+			servers = pstrdup(setting->value);
 	}
+	/* its callbacks may note something until its threads have ended */
+	handle = MemoryContextAllocZero(TopMemoryContext, sizeof(WhKafkaHandle));
+	handle->topic_name = topic_name;
+	handle->servers = servers;
 	rd_kafka_conf_set_opaque(conf, handle);
 	rd_kafka_conf_set_log_cb(conf, note_log);
 	rd_kafka_conf_set_error_cb(conf, note_error);
@@ -247,6 +200,7 @@ wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type, const char *cons
 	PG_CATCH();
 	{
 		rd_kafka_conf_destroy(conf);
+		pfree(handle);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -259,13 +213,14 @@ wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type, const char *cons
 			close(handle->wakeup[i]);
 			ReleaseExternalFD();
 		}
+		pfree(handle);
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				errmsg("could not make a Kafka client"),
 				errdetail("%s.", reason));
 	}
-	dlist_push_head(&handles, &handle->node);
-	callback->func = close_with_context;
+	wh_kafka_handle_keep(handle);
+	callback->func = wh_kafka_handle_release;
 	callback->arg = handle;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 

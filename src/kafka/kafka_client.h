@@ -60,6 +60,7 @@ typedef struct WhKafkaConsumerOptions
 } WhKafkaConsumerOptions;
 
 extern void wh_kafka_check_setting(const WhKafkaSetting *setting);
+extern bool wh_kafka_is_stuck(void);
 
 extern WhKafkaConsumer *wh_kafka_consumer_open(WhKafkaTable *table, const WhKafkaConsumerOptions *options);
 extern void wh_kafka_consumer_close(WhKafkaConsumer *consumer);

@@ -10,6 +10,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <pthread.h>
+
 #include "lib/ilist.h"
 
 /* Log lines kept between two polls; more are counted only. */
@@ -21,7 +23,7 @@
  */
 typedef struct WhKafkaHandle
 {
-	dlist_node	node;			/* in the list of this process' handles */
+	dlist_node	node;			/* in the list of this process' handles that are open, or are ending */
 	rd_kafka_t *rk;
 	rd_kafka_topic_t *topic;
 	char	   *topic_name;
@@ -46,13 +48,22 @@ typedef struct WhKafkaHandle
 	rd_kafka_message_t **messages;	/* fetched after it */
 	int			nmessages;
 	int			next_message;
+
+	/* while it ends: see kafka_close.c */
+	rd_kafka_t *ending;
+	bool		has_thread;
+	pthread_t	thread;
+	TimestampTz ending_since;
+	bool		is_released;	/* its memory context is gone */
 } WhKafkaHandle;
 
 typedef void (*WhKafkaConfigure) (rd_kafka_conf_t *conf);
 
 extern WhKafkaHandle *wh_kafka_handle_open(WhKafkaTable *table, rd_kafka_type_t type,
 										   const char *const *settings, WhKafkaConfigure configure);
+extern void wh_kafka_handle_keep(WhKafkaHandle *handle);
 extern void wh_kafka_handle_close(WhKafkaHandle *handle);
+extern void wh_kafka_handle_release(void *arg);
 extern void wh_kafka_handle_wake_on(WhKafkaHandle *handle, rd_kafka_queue_t *queue);
 extern int	wh_kafka_handle_poll(WhKafkaHandle *handle);
 extern void wh_kafka_handle_wait(WhKafkaHandle *handle, long timeout_ms);

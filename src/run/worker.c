@@ -5,7 +5,7 @@
  *	  load the feeds instead; see worker_pool.c.
  *
  * One process per database in widgets_wh.databases, started by the postmaster
- * when recovery has ended, and again 10 s after it failed.  All of its work is
+ * when recovery has ended, and again 2 s after it ended.  All of its work is
  * in transactions of its own (wh_worker_try); between them it waits on its
  * latch and on the consumers' file descriptors.  What outlives a transaction is
  * in one context; another is reset each pass.  Each feed's batch holds the
@@ -37,7 +37,7 @@
 #include "run/worker.h"
 #include "run/worker_try.h"
 
-#define RESTART_SECONDS		10
+#define RESTART_SECONDS		2		/* feeds wait for it */
 #define LIST_MS				1000	/* how often the feeds are read from the catalog */
 #define NO_EXTENSION_MS		5000	/* how often an extension that is missing is looked for */
 #define OTHERS_NEWS_MS		5000	/* how often to look for news that others have staged */
@@ -203,6 +203,13 @@ begin_pass(void)
 	/* who always has something to load never waits, where this is looked at */
 	if (!PostmasterIsAlive())
 		proc_exit(1);
+	if (wh_kafka_is_stuck())
+	{
+		ereport(LOG,
+				(errmsg("a connection to Kafka does not close: the worker ends, and is started again"),
+				 errdetail("librdkafka waits for ever for some topics that were deleted.")));
+		proc_exit(1);
+	}
 	MemoryContextReset(scratch_context);
 	MemoryContextSwitchTo(scratch_context);
 	if (ConfigReloadPending)

@@ -24,6 +24,7 @@ typedef struct WhWorkerFeed
 	bool		is_connected;	/* the brokers have answered, or will not */
 	TimestampTz next_batch;		/* not before */
 	TimestampTz next_check;		/* of the number of partitions */
+	bool		is_reported;	/* that it streams, since this process began */
 	int			failures;		/* in a row */
 	int			contentions;	/* in a row: somebody else was faster, or had a lock */
 	char	   *trouble;		/* the connection's, as it was reported; NULL = none */

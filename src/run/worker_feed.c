@@ -357,7 +357,7 @@ do_batch(void *arg)
 		wh_batch_forget(batch->result.batch_id);
 	now = GetCurrentTimestamp();
 	batch->state = (State) {.feed = feed, .state = "streaming", .rate = -1};
-	batch->report = feed->failures > 0 || feed->trouble;
+	batch->report = feed->failures > 0 || feed->trouble || !feed->is_reported;
 	if (TimestampDifferenceExceeds(feed->rate_since, now, RATE_MS))
 	{
 		batch->state.rate = (feed->rows_seen + batch->result.counts.rows_read) * 1000.0 /
@@ -413,6 +413,7 @@ run_batch(WhWorkerFeed *feed, bool *ingested)
 		wh_worker_try("analyze", analyze, &batch, NULL);
 	feed->failures = 0;
 	feed->contentions = 0;
+	feed->is_reported |= batch.report;
 	if (feed->trouble)
 		pfree(feed->trouble);
 	feed->trouble = NULL;
