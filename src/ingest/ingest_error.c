@@ -1,10 +1,9 @@
 /*
  * ingest_error.c
- *	  Writes error events: records that are not staged, and why.
+ *	  Makes error events: of records that are not staged, and why.
  *
- * Runs inside wh_ingest_feed; the events commit or vanish with the rows of the
- * run.  An event that is there already (same feed, position and record) is not
- * written again, so that a retry changes nothing.
+ * Runs inside wh_ingest_feed.  Events are written at once (ingest_event.c), or
+ * kept until it is the batch's turn (ingest_hold.c).
  */
 #include "postgres.h"
 
@@ -22,17 +21,8 @@
 #include "utils/timestamp.h"
 
 #include "metadata/catalog.h"
+#include "ingest/ingest_event.h"
 #include "ingest/ingest_state.h"
-
-#define NARGS 23
-
-typedef struct WhRejects
-{
-	MemoryContext context;		/* of one event */
-} WhRejects;
-
-/* Writes an event; kept by the process, as it is the same for every feed. */
-static SPIPlanPtr insert_plan = NULL;
 
 /* Hash a record, for the uniqueness of its event. */
 static bytea *
@@ -135,9 +125,9 @@ row_as_json(WhIngest *ing, Datum *values, bool *isnull, const WhIngestRow *row, 
 	return json.data;
 }
 
-/* Write errors as the jsonb array of column errors. */
-static Datum
-errors_as_jsonb(WhIngest *ing, List *errors)
+/* Write errors as the JSON array of column errors. */
+static char *
+errors_as_json(WhIngest *ing, List *errors)
 {
 	StringInfoData json;
 	ListCell   *lc;
@@ -160,31 +150,31 @@ errors_as_jsonb(WhIngest *ing, List *errors)
 		appendStringInfoChar(&json, '}');
 	}
 	appendStringInfoChar(&json, ']');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	return json.data;
 }
 
 /*
- * Give the texts of a record's key columns, as an array, or 0 when one is null or
+ * Give the texts of a record's key columns, as an array, or NULL when one is null or
  * was not read.  column has their attribute numbers in values.
  */
-static Datum
+static ArrayType *
 key_texts(WhIngest *ing, TupleDesc desc, const AttrNumber *column, Datum *values, bool *isnull)
 {
 	Datum		texts[WH_MAX_KEY];
 
 	if (ing->nkeys == 0)
-		return 0;
+		return NULL;
 	for (int i = 0; i < ing->nkeys; i++)
 	{
 		Oid			output;
 		bool		varlena;
 
 		if (isnull[column[i] - 1])
-			return 0;
+			return NULL;
 		getTypeOutputInfo(TupleDescAttr(desc, column[i] - 1)->atttypid, &output, &varlena);
 		texts[i] = CStringGetTextDatum(OidOutputFunctionCall(output, values[column[i] - 1]));
 	}
-	return PointerGetDatum(construct_array(texts, ing->nkeys, TEXTOID, -1, false, TYPALIGN_INT));
+	return construct_array(texts, ing->nkeys, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
 /* Said of a record whose columns cannot be told apart, when some are redacted. */
@@ -205,8 +195,8 @@ has_record_error(List *errors)
 	return false;
 }
 
-/* Where a record stood and what it was, for its event. */
-typedef struct EventRecord
+/* What is known of a record when its event is made. */
+typedef struct RejectedRecord
 {
 	int64		position;		/* of the record in staging's terms */
 	WhUnit	   *unit;			/* NULL for a read of a relation */
@@ -215,112 +205,57 @@ typedef struct EventRecord
 	TimestampTz message_time;
 	TimestampTz event_time;
 	bytea	   *raw;			/* NULL = none */
-	const char *raw_form;		/* see wh.error_event; NULL = no raw record */
+	const char *raw_form;
 	char	   *redacted;		/* redacted values as JSON; NULL = none */
 	bytea	   *hash;
-	Datum		key;			/* texts of the key's columns; 0 = could not be read */
+	ArrayType  *key;			/* texts of the key's columns; NULL = could not be read */
 	const WhSourceRow *source;	/* for the message's key and headers; NULL = not at hand */
-} EventRecord;
-
-/* An event as arguments of its INSERT; the first one is the batch. */
-static Oid	event_types[NARGS] = {INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT4OID,
-	INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, JSONBOID, TEXTOID, TEXTOID,
-BYTEAOID, JSONBOID, INT8OID, TEXTOID, JSONBOID, TEXTARRAYOID};
-
-/* Describe an event's arguments as a row, in the current memory context. */
-TupleDesc
-wh_ingest_event_desc(void)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(NARGS);
-
-	for (int i = 0; i < NARGS; i++)
-		TupleDescInitEntry(desc, i + 1, NULL, event_types[i], -1, 0);
-	return desc;
-}
+} RejectedRecord;
 
 static void
 open_rejects(WhIngest *ing)
 {
-	if (ing->rejects)
-		return;
-	ing->rejects = MemoryContextAllocZero(ing->context, sizeof(WhRejects));
-	ing->rejects->context = AllocSetContextCreate(ing->context, "widgets_wh error event",
-												  ALLOCSET_DEFAULT_SIZES);
+	if (ing->rejects == NULL)
+		ing->rejects = AllocSetContextCreate(ing->context, "widgets_wh error event", ALLOCSET_DEFAULT_SIZES);
 }
 
-/*
- * Insert an event, given as wh_ingest_event_desc says, unless it is there.  One
- * that was retried, or settled because its record had gone, is open again.
- */
-void
-wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls)
+/* Give the name of the column that an error is of; NULL = it is of the record. */
+static const char *
+column_of(WhIngest *ing, const WhRowError *error)
 {
-	WhSurroundings saved;
-
-	open_rejects(ing);
-	args[0] = Int64GetDatum(ing->batch_id);
-	wh_catalog_enter(&saved);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (insert_plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare("INSERT INTO wh.error_event AS e (batch_id, object_id, feed, file, line,"
-									   " byte_offset, topic, partition, \"offset\", message_timestamp,"
-									   " source_position, event_time, raw_record, record_hash, errors,"
-									   " \"column\", sqlstate, message, message_key, message_headers,"
-									   " read_no, raw_form, redacted, record_key)"
-									   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-									   " pg_catalog.left($17, 5), pg_catalog.substr($17, 6), $18, $19, $20, $21, $22, $23"
-									   " WHERE NOT EXISTS (SELECT FROM wh.error_event"
-									   "  WHERE object_id OPERATOR(pg_catalog.=) $2"
-									   "   AND (source_position OPERATOR(pg_catalog.=) $11"
-									   "    OR source_position IS NULL AND $11 IS NULL)"
-									   "   AND record_hash OPERATOR(pg_catalog.=) $14"
-									   "   AND (state IN ('open', 'dismissed') OR settled_by OPERATOR(pg_catalog.=) 'key'))"
-									   " ON CONFLICT (object_id, source_position, record_hash) DO UPDATE"
-									   " SET state = 'open', closed_at = NULL, settled_by = NULL, batch_id = excluded.batch_id,"
-									   " errors = excluded.errors, \"column\" = excluded.\"column\","
-									   " sqlstate = excluded.sqlstate, message = excluded.message,"
-									   " record_key = excluded.record_key"
-									   " WHERE e.state OPERATOR(pg_catalog.=) 'retried' OR e.settled_by OPERATOR(pg_catalog.=) 'read'",
-									   NARGS, event_types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the writing of error events");
-		insert_plan = plan;
-	}
-	if (SPI_execute_plan(insert_plan, args, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write an error event");
-	if (SPI_processed > 0)
-		ing->result->changed = true;
-	else
-		wh_settle_note_seen(ing, DatumGetByteaPP(args[13]));
-	SPI_finish();
-	wh_surroundings_leave(&saved);
+	return error->attnum > 0 ? NameStr(TupleDescAttr(ing->source_desc, error->attnum - 1)->attname) : NULL;
 }
 
 /* Write one event, unless it is there, now or when it is the batch's turn. */
 static void
-write_event(WhIngest *ing, const EventRecord *record, List *errors)
+write_event(WhIngest *ing, const RejectedRecord *record, List *errors)
 {
 	WhRowError *first = linitial(errors);
-	Datum		args[NARGS];
-	char		nulls[NARGS + 1];
+	WhErrorEvent event = {
+		.object_id = ing->feed->feed_id,
+		.feed = ing->feed->name,
+		.byte_offset = -1,
+		.message_time = DT_NOBEGIN,
+		.position = record->position,
+		.event_time = record->event_time,
+		.raw = record->raw,
+		.raw_form = record->raw ? record->raw_form : NULL,
+		.redacted = record->redacted,
+		.hash = record->hash,
+		.record_key = record->key,
+		.errors = errors_as_json(ing, errors),
+		.column = column_of(ing, first),
+		.sqlerrcode = first->sqlerrcode,
+		.message = first->message,
+	};
+	Datum		values[WH_EVENT_COLUMNS];
+	bool		isnull[WH_EVENT_COLUMNS];
 
-	memset(nulls, 'n', NARGS);
-	nulls[NARGS] = '\0';
-#define SET(n, value) (args[n] = (value), nulls[n] = ' ')
-	memset(args, 0, sizeof(args));
-	SET(0, Int64GetDatum(ing->batch_id));
-	SET(1, Int64GetDatum(ing->feed->feed_id));
-	SET(2, CStringGetTextDatum(ing->feed->name));
 	if (record->unit && ing->kind == WH_SOURCE_CSV)
 	{
-		SET(3, CStringGetTextDatum(record->unit->name));
-		if (record->low > 0)
-			SET(4, Int64GetDatum(record->low));
-		if (record->byte_offset >= 0)
-			SET(5, Int64GetDatum(record->byte_offset));
+		event.file = record->unit->name;
+		event.line = record->low;
+		event.byte_offset = record->byte_offset;
 	}
 	else if (record->unit && ing->kind == WH_SOURCE_KAFKA)
 	{
@@ -328,45 +263,24 @@ write_event(WhIngest *ing, const EventRecord *record, List *errors)
 		char	   *slash = strrchr(topic, '/');
 
 		if (slash)
-		{
 			*slash = '\0';
-			SET(7, Int32GetDatum(atoi(slash + 1)));
-		}
-		SET(6, CStringGetTextDatum(topic));
-		SET(8, Int64GetDatum(record->low));
-		if (record->message_time != DT_NOBEGIN)
-			SET(9, TimestampTzGetDatum(record->message_time));
+		event.topic = topic;
+		event.partition = slash ? atoi(slash + 1) : 0;
+		event.offset = record->low;
+		event.message_time = record->message_time;
 		if (record->source && record->source->key)
-			SET(17, PointerGetDatum(make_bytea(record->source->key, record->source->key_len)));
-		if (record->source && record->source->headers)
-			SET(18, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->source->headers)));
+			event.message_key = make_bytea(record->source->key, record->source->key_len);
+		if (record->source)
+			event.message_headers = record->source->headers;
 	}
 	/* A relation gives the same row at each read: it is one event. */
 	if (ing->kind == WH_SOURCE_RELATION)
-		SET(19, Int64GetDatum(wh_position_unit(record->position)));
-	else
-		SET(10, Int64GetDatum(record->position));
-	if (record->event_time != DT_NOBEGIN)
-		SET(11, TimestampTzGetDatum(record->event_time));
-	if (record->raw)
-	{
-		SET(12, PointerGetDatum(record->raw));
-		SET(20, CStringGetTextDatum(record->raw_form));
-	}
-	if (record->redacted)
-		SET(21, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->redacted)));
-	if (record->key)
-		SET(22, record->key);
-	SET(13, PointerGetDatum(record->hash));
-	SET(14, errors_as_jsonb(ing, errors));
-	if (first->attnum > 0)
-		SET(15, CStringGetTextDatum(NameStr(TupleDescAttr(ing->source_desc, first->attnum - 1)->attname)));
-	SET(16, CStringGetTextDatum(psprintf("%s%s", unpack_sql_state(first->sqlerrcode), first->message)));
-
+		event.read_no = wh_position_unit(record->position);
+	wh_event_form(&event, values, isnull);
 	if (ing->hold)
-		wh_hold_event(ing, args, nulls);
+		wh_hold_event(ing, values, isnull);
 	else
-		wh_ingest_insert_event(ing, args, nulls);
+		wh_event_insert(ing, values, isnull);
 }
 
 /* Count a reject, and stop the feed when there are too many. */
@@ -429,9 +343,10 @@ static void
 update_event(WhIngest *ing, WhIngestRow *row)
 {
 	WhRowError *first = linitial(row->errors);
-	Oid			types[6] = {INT8OID, JSONBOID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
-	Datum		args[6];
-	char		nulls[7] = "      ";
+	const char *column = column_of(ing, first);
+	Oid			types[7] = {INT8OID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
+	Datum		args[7];
+	char		nulls[8] = "       ";
 	MemoryContext old = MemoryContextSwitchTo(ing->context);
 	int64	   *id = palloc(sizeof(int64));
 
@@ -439,20 +354,19 @@ update_event(WhIngest *ing, WhIngestRow *row)
 	ing->failed_events = lappend(ing->failed_events, id);
 	MemoryContextSwitchTo(old);
 	args[0] = Int64GetDatum(*id);
-	args[1] = errors_as_jsonb(ing, row->errors);
-	if (first->attnum > 0)
-		args[2] = CStringGetTextDatum(NameStr(TupleDescAttr(ing->source_desc, first->attnum - 1)->attname));
-	else
-		nulls[2] = 'n';
-	args[3] = CStringGetTextDatum(psprintf("%s%s", unpack_sql_state(first->sqlerrcode), first->message));
-	args[4] = Int64GetDatum(ing->batch_id);
-	args[5] = TimestampTzGetDatum(row->event_time);
-	nulls[5] = row->event_time == DT_NOBEGIN ? 'n' : ' ';
+	args[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(errors_as_json(ing, row->errors)));
+	args[2] = column ? CStringGetTextDatum(column) : (Datum) 0;
+	nulls[2] = column ? ' ' : 'n';
+	args[3] = CStringGetTextDatum(unpack_sql_state(first->sqlerrcode));
+	args[4] = CStringGetTextDatum(first->message);
+	args[5] = Int64GetDatum(ing->batch_id);
+	args[6] = TimestampTzGetDatum(row->event_time);
+	nulls[6] = row->event_time == DT_NOBEGIN ? 'n' : ' ';
 	SPI_connect();
-	if (wh_catalog_execute("UPDATE wh.error_event SET errors = $2, \"column\" = $3, sqlstate = pg_catalog.left($4, 5),"
-						   " message = pg_catalog.substr($4, 6), batch_id = $5, event_time = coalesce($6, event_time)"
+	if (wh_catalog_execute("UPDATE wh.error_event SET errors = $2, \"column\" = $3, sqlstate = $4, message = $5,"
+						   " batch_id = $6, event_time = coalesce($7, event_time)"
 						   " WHERE error_event_id OPERATOR(pg_catalog.=) $1"
-						   " AND errors OPERATOR(pg_catalog.<>) $2", 6, types, args, nulls) > 0)
+						   " AND errors OPERATOR(pg_catalog.<>) $2", 7, types, args, nulls) > 0)
 		ing->result->changed = true;
 	SPI_finish();
 }
@@ -465,19 +379,19 @@ update_event(WhIngest *ing, WhIngestRow *row)
 void
 wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 {
-	EventRecord record;
+	RejectedRecord record;
 	MemoryContext old;
 
 	open_rejects(ing);
 	count_reject(ing, row->errors);
 	if (ing->feed->load == WH_LOAD_SNAPSHOT)
 		wh_snapshot_note_reject(ing, row);
-	old = MemoryContextSwitchTo(ing->rejects->context);
+	old = MemoryContextSwitchTo(ing->rejects);
 	if (row->source.event_id > 0)
 	{
 		update_event(ing, row);
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(ing->rejects->context);
+		MemoryContextReset(ing->rejects);
 		return;
 	}
 	memset(&record, 0, sizeof(record));
@@ -516,7 +430,7 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 		record.key = key_texts(ing, ing->source_desc, ing->key_source, row->source.values, row->source.isnull);
 	write_event(ing, &record, row->errors);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(ing->rejects->context);
+	MemoryContextReset(ing->rejects);
 }
 
 /*
@@ -527,13 +441,13 @@ void
 wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 						int sqlerrcode, const char *message)
 {
-	EventRecord record;
+	RejectedRecord record;
 	WhRowError	error;
 	MemoryContext old;
 	char	   *json;
 
 	open_rejects(ing);
-	old = MemoryContextSwitchTo(ing->rejects->context);
+	old = MemoryContextSwitchTo(ing->rejects);
 	memset(&record, 0, sizeof(record));
 	record.byte_offset = -1;
 	record.message_time = DT_NOBEGIN;
@@ -559,7 +473,7 @@ wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 	error.message = pstrdup(message);
 	write_event(ing, &record, list_make1(&error));
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(ing->rejects->context);
+	MemoryContextReset(ing->rejects);
 }
 
 /*
@@ -569,12 +483,12 @@ wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 void
 wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message)
 {
-	EventRecord record;
+	RejectedRecord record;
 	WhRowError	error = {0, ERRCODE_DATA_EXCEPTION, unconstify(char *, message)};
 	MemoryContext old;
 
 	open_rejects(ing);
-	old = MemoryContextSwitchTo(ing->rejects->context);
+	old = MemoryContextSwitchTo(ing->rejects);
 	memset(&record, 0, sizeof(record));
 	record.unit = unit;
 	record.low = from;
@@ -584,5 +498,5 @@ wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message)
 	record.hash = record_hash(message, strlen(message));
 	write_event(ing, &record, list_make1(&error));
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(ing->rejects->context);
+	MemoryContextReset(ing->rejects);
 }

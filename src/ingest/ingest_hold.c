@@ -13,12 +13,13 @@
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
+#include "ingest/ingest_event.h"
 #include "splice/splice.h"
 
 typedef struct WhHold
 {
 	Tuplestorestate *rows;		/* as the staging table has them; NULL = none */
-	Tuplestorestate *events;	/* as wh_ingest_event_desc has them; NULL = none */
+	Tuplestorestate *events;	/* as wh_event_desc has them; NULL = none */
 	TupleDesc	event_desc;
 } WhHold;
 
@@ -48,26 +49,21 @@ wh_hold_row(WhIngest *ing)
 	tuplestore_putvalues(ing->hold->rows, ing->desc, ing->values, ing->isnull);
 }
 
-/* Keep an error event. */
+/* Keep an error event, as wh_event_form made it. */
 void
-wh_hold_event(WhIngest *ing, Datum *args, const char *nulls)
+wh_hold_event(WhIngest *ing, Datum *values, bool *isnull)
 {
 	WhHold	   *hold = ing->hold;
-	bool	   *isnull;
 
 	if (hold->events == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(ing->context);
 
-		hold->event_desc = wh_ingest_event_desc();
+		hold->event_desc = wh_event_desc();
 		MemoryContextSwitchTo(old);
 		hold->events = make_store(ing);
 	}
-	isnull = palloc(sizeof(bool) * hold->event_desc->natts);
-	for (int i = 0; i < hold->event_desc->natts; i++)
-		isnull[i] = nulls[i] != ' ';
-	tuplestore_putvalues(hold->events, hold->event_desc, args, isnull);
-	pfree(isnull);
+	tuplestore_putvalues(hold->events, hold->event_desc, values, isnull);
 }
 
 /* Write the kept events. */
@@ -75,16 +71,12 @@ static void
 release_events(WhIngest *ing, WhHold *hold)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(hold->event_desc, &TTSOpsMinimalTuple);
-	char	   *nulls = palloc(hold->event_desc->natts + 1);
 
 	while (tuplestore_gettupleslot(hold->events, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
-		for (int i = 0; i < hold->event_desc->natts; i++)
-			nulls[i] = slot->tts_isnull[i] ? 'n' : ' ';
-		nulls[hold->event_desc->natts] = '\0';
-		wh_ingest_insert_event(ing, slot->tts_values, nulls);
+		wh_event_insert(ing, slot->tts_values, slot->tts_isnull);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 }

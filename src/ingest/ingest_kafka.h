@@ -28,7 +28,7 @@ typedef struct WhTopicRead
 	MemoryContext scratch;		/* of one message */
 } WhTopicRead;
 
-/* ingest_kafka.c */
+/* ingest_topic.c */
 extern char *wh_topic_group(const WhFeed *feed);
 extern void wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count);
 extern WhKafkaPlace *wh_topic_start(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions);

@@ -18,8 +18,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,8 +32,6 @@
 #include "kafka/kafka_time.h"
 #include "base/object_name.h"
 #include "value/value_convert.h"
-
-PG_FUNCTION_INFO_V1(wh_retry_error_events);
 
 /* Events taken at once, and the bytes of their records. */
 #define CHUNK_EVENTS	1000
@@ -425,27 +421,4 @@ wh_ingest_retry_events(WhIngest *ing)
 	for (ing->unit_rank = 0; ing->unit_rank < n; ing->unit_rank++)
 		retry_unit(&retry, units[ing->unit_rank], by_snapshot);
 	ing->unit = NULL;
-}
-
-/* wh.retry_error_events(feed text) returns bigint: how many records have no error any more. */
-Datum
-wh_retry_error_events(PG_FUNCTION_ARGS)
-{
-	WhFeed	   *feed = wh_feed_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	WhIngestResult result;
-	int64		batch_id;
-
-	wh_feed_lock(feed->feed_id, true);
-	SPI_connect();
-	batch_id = wh_batch_start("ingest", feed->feed_id, feed->name);
-	wh_ingest_retry(feed->feed_id, batch_id, &result);
-	if (result.changed)
-	{
-		wh_batch_step(batch_id, 1, &result.counts);
-		wh_batch_finish(batch_id, true, NULL);
-	}
-	else
-		wh_batch_forget(batch_id);
-	SPI_finish();
-	PG_RETURN_INT64(result.counts.rows_read - result.counts.rows_rejected);
 }

@@ -103,7 +103,7 @@ typedef struct WhIngest
 
 	/* Rows on their way (ingest_row.c) */
 	struct WhRowPipe *pipe;
-	struct WhRejects *rejects;	/* ingest_error.c */
+	MemoryContext rejects;		/* of one error event; NULL until needed */
 	struct WhSettle *settle;	/* ingest_settle.c; NULL until needed */
 	struct WhHold *hold;		/* what waits for its turn to be written; NULL = is written at once */
 
@@ -135,8 +135,18 @@ typedef struct WhIngest
 #define wh_sort_minor(ing) ((ing)->desc->natts + 2)
 #define wh_sort_raw(ing) ((ing)->desc->natts + 3)
 
-/* ingest.c */
+/* ingest_start.c */
+extern void wh_ingest_check_one_owner(const WhFeed *feed);
+extern void wh_ingest_map_columns(WhIngest *ing);
+
+/* ingest_turn.c */
+extern TimestampTz wh_ingest_batch_start(int64 batch_id);
+extern TupleDesc wh_ingest_staged_desc(WhFeed *feed, LOCKMODE lock, bool keep);
+extern void wh_ingest_settle_number(WhIngest *ing);
 extern bool wh_ingest_take_turn(WhIngest *ing);
+extern void wh_ingest_save_feed(WhIngest *ing);
+
+/* ingest_stage.c */
 extern void wh_ingest_stage(WhIngest *ing, WhIngestRow *row);
 extern void wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time);
 
@@ -154,8 +164,6 @@ extern void wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *me
 extern void wh_ingest_note_gap(WhIngest *ing, WhUnit *unit, int64 from, const char *message);
 extern void wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
 									int sqlerrcode, const char *message);
-extern void wh_ingest_insert_event(WhIngest *ing, Datum *args, const char *nulls);
-extern TupleDesc wh_ingest_event_desc(void);
 
 /* ingest_settle.c */
 extern void wh_settle_note_seen(WhIngest *ing, const bytea *hash);
@@ -165,7 +173,7 @@ extern void wh_ingest_settle(WhIngest *ing);
 /* ingest_hold.c: records and error events of a batch that waits for its turn */
 extern void wh_hold_begin(WhIngest *ing);
 extern void wh_hold_row(WhIngest *ing);
-extern void wh_hold_event(WhIngest *ing, Datum *args, const char *nulls);
+extern void wh_hold_event(WhIngest *ing, Datum *values, bool *isnull);
 extern void wh_hold_release(WhIngest *ing);
 extern void wh_hold_drop(WhIngest *ing);
 

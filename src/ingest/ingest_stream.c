@@ -30,13 +30,6 @@
 /* How long a broker may take to answer, while the worker's other feeds wait. */
 #define PATIENCE_MS 3000
 
-/* Say whether a partition belongs to the stream's share of a feed's topic. */
-bool
-wh_ingest_stream_reads(const WhIngestStream *stream, int64 feed_id, int32 partition)
-{
-	return stream->nshares <= 1 || (feed_id + partition) % stream->nshares == stream->share;
-}
-
 /*
  * Open the source of a stream, in a transaction; connects later.  Leaves it
  * closed when the feed is dropped.
