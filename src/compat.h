@@ -144,4 +144,37 @@
 	reindex_relation(relid, REINDEX_REL_CHECK_CONSTRAINTS, &(ReindexParams) {0})
 #endif
 
+/* 16 moved what looks into varlenas out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 16 lets stringToQualifiedNameList report softly. */
+#if PG_VERSION_NUM >= 160000
+#define wh_string_to_names(text) stringToQualifiedNameList((text), NULL)
+#else
+#define wh_string_to_names(text) stringToQualifiedNameList(text)
+#endif
+
+/* 17 makes a resource owner, not a memory context, the keeper of a wait event set. */
+#if PG_VERSION_NUM >= 170000
+#define wh_create_wait_event_set(context, n) CreateWaitEventSet(CurrentResourceOwner, n)
+#else
+#define wh_create_wait_event_set(context, n) CreateWaitEventSet(context, n)
+#endif
+
+/* 18 wants pg_noreturn before the declaration, and has no pg_attribute_noreturn(). */
+#if PG_VERSION_NUM >= 180000
+#define WH_NORETURN pg_noreturn
+#else
+#define WH_NORETURN pg_attribute_noreturn()
+#endif
+
+/* 18 moved ExplainState out of commands/explain.h. */
+#if PG_VERSION_NUM >= 180000
+#define WH_EXPLAIN_STATE_H "commands/explain_state.h"
+#else
+#define WH_EXPLAIN_STATE_H "commands/explain.h"
+#endif
+
 #endif							/* WH_COMPAT_H */

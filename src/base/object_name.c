@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 #include "utils/regproc.h"
 
+#include "compat.h"
 #include "base/object_name.h"
 
 /* Read a text argument of an SQL function, refusing NULL. */
@@ -41,7 +42,7 @@ WhObjectName
 wh_object_name(const char *text, const char *default_schema)
 {
 	WhObjectName object;
-	List	   *parts = stringToQualifiedNameList(text);
+	List	   *parts = wh_string_to_names(text);
 
 	if (list_length(parts) == 1)
 	{

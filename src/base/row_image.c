@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "base/row_image.h"
 
 /* Compare two values of one column by image; null comes last. */

@@ -23,9 +23,11 @@
 #include "optimizer/restrictinfo.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "csv/csv_fdw.h"
 #include "csv/csv_source.h"
 #include WH_EXPLAIN_FORMAT_H
+#include WH_EXPLAIN_STATE_H
 
 /* Files that EXPLAIN names one by one. */
 #define EXPLAIN_FILES		10

@@ -10,6 +10,7 @@
 #include "access/tupdesc.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 
 #include "base/object_name.h"
 #include "query/query_plan.h"

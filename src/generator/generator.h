@@ -222,7 +222,7 @@ extern double wh_spec_share(const WhSpec *spec, const char *name);
 extern double *wh_spec_numbers(const WhSpec *spec, const char *name, int *count);
 extern char **wh_spec_values(const WhSpec *spec, const char *name, int *count);
 extern bool wh_spec_dirt(const WhSpec *spec, JsonbValue *value);
-extern void wh_spec_error(const WhSpec *spec, const char *message) pg_attribute_noreturn();
+extern WH_NORETURN void wh_spec_error(const WhSpec *spec, const char *message);
 
 /* generator_compile.c */
 extern WhGenerator *wh_generator_compile(Relation relation, Jsonb *columns, ArrayType *mutable_columns,

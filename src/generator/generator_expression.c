@@ -73,8 +73,10 @@ reads_clock(Node *node, void *context)
 
 /* Collect the columns that an expression reads. */
 static bool
-collect_columns(Node *node, WhColumn *column)
+collect_columns(Node *node, void *arg)
 {
+	WhColumn   *column = arg;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, Var))

@@ -20,7 +20,7 @@
 static Oid
 find_relation(WhGenerator *generator, const WhSpec *spec, char *name)
 {
-	List	   *names = stringToQualifiedNameList(name);
+	List	   *names = wh_string_to_names(name);
 	Oid			oid = InvalidOid;
 
 	if (list_length(names) == 1)

@@ -242,6 +242,8 @@ wh_kafka_consumer_assign(WhKafkaConsumer *consumer, const WhKafkaPlace *places, 
 	drop_fetched(consumer);
 	for (int i = 0; i < nplaces; i++)
 		rd_kafka_topic_partition_list_add(list, handle->topic_name, places[i].partition)->offset = places[i].offset;
+	/* a pause outlives the assignment that it was made in */
+	rd_kafka_resume_partitions(handle->rk, list);
 	err = rd_kafka_assign(handle->rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (err)

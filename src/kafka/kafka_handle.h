@@ -6,6 +6,7 @@
 #ifndef WH_KAFKA_HANDLE_H
 #define WH_KAFKA_HANDLE_H
 
+#include "compat.h"
 #include "kafka/kafka_client.h"
 
 #include <librdkafka/rdkafka.h>
@@ -72,7 +73,7 @@ extern bool wh_kafka_handle_retry(WhKafkaHandle *handle, rd_kafka_resp_err_t err
 								  TimestampTz since, int *slice_ms);
 extern bool wh_kafka_handle_connected(WhKafkaHandle *handle);
 extern bool wh_kafka_handle_refused(const WhKafkaHandle *handle);
-extern void wh_kafka_raise(WhKafkaHandle *handle, rd_kafka_resp_err_t err,
-						   const char *reason, const char *what) pg_attribute_noreturn();
+extern WH_NORETURN void wh_kafka_raise(WhKafkaHandle *handle, rd_kafka_resp_err_t err,
+									   const char *reason, const char *what);
 
 #endif							/* WH_KAFKA_HANDLE_H */

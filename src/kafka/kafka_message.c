@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "kafka/kafka_convert.h"
 #include "kafka/kafka_decoder.h"
 #include "kafka/kafka_format.h"

@@ -26,11 +26,8 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
-#include "parser/parsetree.h"
-#include "rewrite/rewriteManip.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/ruleutils.h"
 
 #include "compat.h"
 #include "kafka/kafka_options.h"
@@ -225,21 +222,12 @@ kafka_get_plan(PlannerInfo *root, RelOptInfo *baserel, Oid relid, ForeignPath *b
 	const WhKafkaTable *table = baserel->fdw_private;
 	PushedConditions *pushed = push_conditions(baserel, table);
 	List	   *columns;
-	char	   *quals = "";
 
 	scan_clauses = extract_actual_clauses(scan_clauses, false);
 	columns = used_columns(baserel, table, scan_clauses);
-	if (pushed->clauses)
-	{
-		RangeTblEntry *rte = planner_rt_fetch(baserel->relid, root);
-		Node	   *all = (Node *) make_ands_explicit(copyObject(pushed->clauses));
-
-		/* the text is of a relation that is number 1 */
-		ChangeVarNodes(all, baserel->relid, 1, 0);
-		quals = deparse_expression(all, deparse_context_for(rte->eref->aliasname, relid), false, false);
-	}
-	return make_foreignscan(tlist, scan_clauses, baserel->relid, pushed->values,
-							list_make3(columns, pushed->bounds, makeString(quals)),
+	return make_foreignscan(tlist, scan_clauses, baserel->relid,
+							list_concat_copy(pushed->values, pushed->clauses),
+							list_make2(columns, pushed->bounds),
 							NIL, NIL, outer_plan);
 }
 

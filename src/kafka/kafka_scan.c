@@ -16,16 +16,21 @@
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/parsetree.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/ruleutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "kafka/kafka_client.h"
 #include "kafka/kafka_message.h"
 #include "kafka/kafka_scan.h"
 #include "kafka/kafka_time.h"
+#include WH_EXPLAIN_FORMAT_H
+#include WH_EXPLAIN_STATE_H
 
 /* What is read of a partition. */
 typedef struct PartitionRange
@@ -79,7 +84,7 @@ kafka_begin_scan(ForeignScanState *node, int eflags)
 	scan->table = wh_kafka_table_get(RelationGetRelid(node->ss.ss_currentRelation),
 									 OidIsValid(userid) ? userid : GetUserId());
 	scan->bounds = list_nth(plan->fdw_private, WH_KAFKA_PLAN_BOUNDS);
-	scan->values = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	scan->values = ExecInitExprList(list_copy_head(plan->fdw_exprs, list_length(scan->bounds)), (PlanState *) node);
 }
 
 /* Evaluate the pushed-down conditions. */
@@ -358,15 +363,28 @@ kafka_end_scan(ForeignScanState *node)
 		MemoryContextDelete(scan->context);
 }
 
+/* Print the conditions that narrow the scan. */
+static void
+explain_conditions(ForeignScan *plan, ExplainState *es)
+{
+	int			count = list_length(list_nth(plan->fdw_private, WH_KAFKA_PLAN_BOUNDS));
+	List	   *context;
+
+	if (count == 0)
+		return;
+	context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
+	ExplainPropertyText("Kafka Conditions",
+						deparse_expression((Node *) make_ands_explicit(list_copy_tail(plan->fdw_exprs, count)),
+										   context, false, false), es);
+}
+
 static void
 kafka_explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	KafkaScan  *scan = node->fdw_state;
-	char	   *quals = strVal(list_nth(((ForeignScan *) node->ss.ps.plan)->fdw_private, WH_KAFKA_PLAN_QUALS));
 
 	ExplainPropertyText("Topic", scan->table->topic, es);
-	if (quals[0])
-		ExplainPropertyText("Kafka Conditions", quals, es);
+	explain_conditions((ForeignScan *) node->ss.ps.plan, es);
 	if (es->analyze && scan->consumer)
 	{
 		List	   *ranges = NIL;

@@ -32,13 +32,14 @@ typedef enum WhKafkaBound
 
 /*
  * What the plan of a scan carries in fdw_private.  fdw_exprs holds the values
- * that the bounds compare with, fdw_recheck_quals nothing.
+ * that the bounds compare with, then as many conditions as they were written,
+ * for EXPLAIN.  Their text is made when it is asked for: the planner cannot
+ * print a parameter whose plan is not made yet.
  */
 enum
 {
 	WH_KAFKA_PLAN_COLUMNS,		/* IntList: attributes that are used */
-	WH_KAFKA_PLAN_BOUNDS,		/* IntList: WhKafkaBound, one per fdw_exprs */
-	WH_KAFKA_PLAN_QUALS			/* String: the conditions, for EXPLAIN */
+	WH_KAFKA_PLAN_BOUNDS		/* IntList: WhKafkaBound */
 };
 
 #endif							/* WH_KAFKA_SCAN_H */

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "kafka/kafka_message.h"
 #include "kafka/kafka_source.h"
 #include "kafka/kafka_time.h"

@@ -34,8 +34,10 @@ typedef struct CountContext
 } CountContext;
 
 static bool
-count_uses(Node *node, CountContext *context)
+count_uses(Node *node, void *arg)
 {
+	CountContext *context = arg;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, RangeTblEntry))

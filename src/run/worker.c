@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "compat.h"
 #include "metadata/catalog.h"
 #include "kafka/kafka_source.h"
 #include "run/run.h"
@@ -160,7 +161,7 @@ wait_until(TimestampTz until, List *feeds)
 
 	if (timeout > 0)
 	{
-		set = CreateWaitEventSet(scratch_context, 2 + list_length(feeds));
+		set = wh_create_wait_event_set(scratch_context, 2 + list_length(feeds));
 		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 		foreach(lc, feeds)

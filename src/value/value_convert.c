@@ -19,12 +19,13 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#ifdef WH_HAVE_SOFT_ERRORS
-#include "nodes/miscnodes.h"
-#endif
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
+#include "compat.h"
+#ifdef WH_HAVE_SOFT_ERRORS
+#include "nodes/miscnodes.h"
+#endif
 #include "value/value_convert.h"
 
 /* text, varchar without limit: the bytes themselves. */

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "compat.h"
 #include "value/value_convert.h"
 
 #define is_digit(c)		((unsigned char) ((c) - '0') <= 9)
