@@ -18,7 +18,7 @@ SQL_PIECES = $(sort $(wildcard sql/install/*.sql))
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -MMD -MP $(EXTRA_CFLAGS)
 SHLIB_LINK  = -lcsv -lz -lzstd -lrdkafka
-EXTRA_CLEAN = sql/widgets_wh--*.sql src/*.d src/*/*.d build
+EXTRA_CLEAN = src/.server sql/widgets_wh--*.sql src/*.d src/*/*.d build
 
 # Bitcode would double the time of every build and inlines nothing here.
 override with_llvm = no
@@ -45,6 +45,13 @@ include $(PGXS)
 
 # Generated data must not depend on the machine: no a * b + c in one rounding.
 src/generator/%.o: CFLAGS += -ffp-contract=off
+
+# Objects are of one PostgreSQL: headers of another one make all anew.
+SERVER = $(VERSION) $(includedir_server)
+ifneq ($(SERVER),$(shell cat src/.server 2>/dev/null))
+$(shell echo '$(SERVER)' >src/.server)
+endif
+$(OBJS): src/.server
 
 sql/widgets_wh--$(EXTVERSION).sql: $(SQL_PIECES) widgets_wh.control
 	cat $(SQL_PIECES) > $@
