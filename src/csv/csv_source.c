@@ -318,7 +318,11 @@ make_scan(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 		if (from->is_filename)
 			scan->filename = CStringGetTextDatum(name);
 		else if (!from->is_line)
+		{
 			to->convert = wh_value_converter(att->atttypid, att->atttypmod, scan->arena);
+			if (table->zone)
+				wh_value_set_zone(to->convert, table->zone);
+		}
 	}
 	MemoryContextSwitchTo(old);
 	return scan;

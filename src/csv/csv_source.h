@@ -5,6 +5,7 @@
  * How a feed uses it:
  *
  *		table = wh_csv_table_open(relid);
+ *		wh_csv_table_set_zone(table, feed->time_zone);
  *		foreach file of wh_csv_table_files(table)
  *			unchanged when file->state is the stored one; else
  *			wh_csv_table_checksum tells whether the content is the stored one;
@@ -21,6 +22,7 @@
 
 #include "access/tupdesc.h"
 #include "nodes/bitmapset.h"
+#include "pgtime.h"
 
 #include "csv/csv_list.h"
 #include "csv/csv_options.h"
@@ -43,6 +45,7 @@ typedef struct WhCsvTable
 	int			ncolumns;
 	WhCsvColumn *columns;		/* in the table's order, dropped ones left out */
 	int			nfields;		/* columns that are no metadata */
+	pg_tz	   *zone;			/* of times without one; NULL = UTC */
 } WhCsvTable;
 
 typedef struct WhCsvScan WhCsvScan;
@@ -55,6 +58,7 @@ typedef struct WhCsvScan WhCsvScan;
 extern bool wh_csv_is_csv_table(Oid relid);
 extern WhCsvTable *wh_csv_table_open(Oid relid);
 extern WhCsvTable *wh_csv_table_make(TupleDesc desc, const WhCsvOptions *options);
+extern void wh_csv_table_set_zone(WhCsvTable *table, const char *zone);
 extern List *wh_csv_table_files(WhCsvTable *table);
 extern bool wh_csv_table_checksum(WhCsvTable *table, const char *name,
 								  uint8 *checksum, WhRowError *err);

@@ -155,6 +155,17 @@ wh_csv_table_open(Oid relid)
 }
 
 /*
+ * Set the zone of times that are written without one, by its checked name.
+ */
+void
+wh_csv_table_set_zone(WhCsvTable *table, const char *zone)
+{
+	table->zone = pg_tzset(zone);
+	if (table->zone == NULL)
+		elog(ERROR, "time zone \"%s\" was not checked", zone);
+}
+
+/*
  * List the table's files, as WhCsvFileInfo in byte order of their names.  The
  * one file of option "filename" is listed even when it is not there.
  */

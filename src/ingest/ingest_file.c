@@ -252,6 +252,7 @@ wh_ingest_read_files(WhIngest *ing)
 	HTAB	   *names = latest_units(ing);
 	ListCell   *lc;
 
+	wh_csv_table_set_zone(table, feed->time_zone);
 	foreach(lc, files)
 	{
 		WhCsvFileInfo *info = lfirst(lc);

@@ -77,6 +77,7 @@ take_text(Retry *retry, WhSourceRow *row, int column, const char *text, Size len
 		MemoryContext old = MemoryContextSwitchTo(retry->ing->context);
 
 		retry->converters[column] = wh_value_converter(att->atttypid, att->atttypmod, retry->arena);
+		wh_value_set_zone(retry->converters[column], pg_tzset(retry->ing->feed->time_zone));
 		MemoryContextSwitchTo(old);
 	}
 	row->isnull[column] = !wh_value_convert(retry->converters[column], text, len, &row->values[column], &error);
@@ -409,7 +410,10 @@ wh_ingest_retry_events(WhIngest *ing)
 	if (ing->kind == WH_SOURCE_KAFKA)
 		retry.decoder = wh_kafka_decoder_create(wh_kafka_table_get(ing->feed->source, ing->feed->owner), NULL);
 	else if (ing->kind == WH_SOURCE_CSV)
+	{
 		retry.table = wh_csv_table_open(ing->feed->source);
+		wh_csv_table_set_zone(retry.table, ing->feed->time_zone);
+	}
 	rows = wh_catalog_rows(&n, psprintf("SELECT DISTINCT %s FROM wh.error_event WHERE " OF_FEED " AND %s IS NOT NULL",
 										is_read ? "read_no" : "source_position OPERATOR(pg_catalog.>>) 40",
 										is_read ? "read_no" : "source_position"),

@@ -6,7 +6,10 @@
  * A fast path takes the common spellings only, those for which its result is
  * provably the input function's.  All else, bad data included, goes through
  * the input function itself, so that values, errors and messages are
- * PostgreSQL's.
+ * PostgreSQL's.  A type's reform stands before it: text in a declared format
+ * becomes PostgreSQL's, and what no format declares, or reads the clock, is an
+ * error.  While an input function that could look at settings runs, they have
+ * fixed values, so that a text means the same in a query and in a feed.
  *
  * Runs in any backend, in the caller's transaction; opens a subtransaction to
  * survive an input function's error where there are no soft errors.  Takes no
@@ -19,8 +22,10 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
+#include "utils/xml.h"
 
 #include "compat.h"
 #ifdef WH_HAVE_SOFT_ERRORS
@@ -82,11 +87,12 @@ wh_value_set_text(WhValueConverter *conv)
 }
 
 /*
- * Make the converter of a type and typmod.  It is allocated in the current
- * memory context; its values are allocated in the arena.
+ * Make the converter of a type and typmod, for text in a format, which is
+ * copied flatly; a date format was compiled once, to check it.  The converter
+ * is allocated in the current memory context, its values in the arena.
  */
 WhValueConverter *
-wh_value_converter(Oid type, int32 typmod, WhValueArena *arena)
+wh_value_converter_as(Oid type, int32 typmod, WhValueArena *arena, const WhValueFormat *format)
 {
 	WhValueConverter *conv = palloc0(sizeof(WhValueConverter));
 	Oid			function;
@@ -94,6 +100,10 @@ wh_value_converter(Oid type, int32 typmod, WhValueArena *arena)
 	conv->type = type;
 	conv->typmod = typmod;
 	conv->arena = arena;
+	conv->format = *format;
+	conv->zone = format->zone ? format->zone : pg_tzset("UTC");
+	conv->dates = wh_date_kind(type);
+	conv->has_settings = true;
 	conv->is_builtin = type < FirstNormalObjectId;
 	getTypeInputInfo(type, &function, &conv->ioparam);
 	fmgr_info(function, &conv->input);
@@ -104,6 +114,7 @@ wh_value_converter(Oid type, int32 typmod, WhValueArena *arena)
 		case VARCHAROID:
 		case BPCHAROID:
 			wh_value_set_text(conv);
+			conv->has_settings = false;
 			break;
 		case INT2OID:
 		case INT4OID:
@@ -114,16 +125,79 @@ wh_value_converter(Oid type, int32 typmod, WhValueArena *arena)
 		case BOOLOID:
 		case UUIDOID:
 			wh_value_set_number(conv);
-			break;
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			wh_value_set_datetime(conv);
+			conv->has_settings = false;
 			break;
 		default:
 			break;
 	}
+	if (conv->dates != WH_DATE_NONE)
+		wh_value_set_datetime(conv);
+	if (!wh_value_format_is_plain(format))
+		wh_value_set_number_format(conv);
 	return conv;
+}
+
+/* Make the converter of a type and typmod, for text as PostgreSQL writes it. */
+WhValueConverter *
+wh_value_converter(Oid type, int32 typmod, WhValueArena *arena)
+{
+	WhValueFormat format;
+
+	wh_value_format_init(&format);
+	return wh_value_converter_as(type, typmod, arena, &format);
+}
+
+/* Set the zone of times that are written without one; UTC before. */
+void
+wh_value_set_zone(WhValueConverter *conv, pg_tz *zone)
+{
+	conv->zone = zone;
+}
+
+/*
+ * Call the input function under fixed settings.  soft is an ErrorSaveContext
+ * where there are soft errors, else NULL.
+ */
+static bool
+call_input(WhValueConverter *conv, char *str, void *soft, Datum *value)
+{
+	pg_tz	   *zone = session_timezone;
+	int			interval_style = IntervalStyle;
+	int			date_order = DateOrder;
+	bool		nulls = Array_nulls;
+	int			xml = xmloption;
+	bool		ok = true;
+	bool		pin = conv->has_settings;
+
+	/* A time of day has the clock's offset of any other zone. */
+	if (pin)
+		session_timezone = conv->dates == WH_DATE_TIME ? pg_tzset("UTC") : conv->zone;
+	PG_TRY();
+	{
+		if (pin)
+		{
+			IntervalStyle = INTSTYLE_POSTGRES;
+			DateOrder = DATEORDER_MDY;
+			Array_nulls = true;
+			xmloption = XMLOPTION_CONTENT;
+		}
+#ifdef WH_HAVE_SOFT_ERRORS
+		if (soft != NULL)
+			ok = InputFunctionCallSafe(&conv->input, str, conv->ioparam, conv->typmod, soft, value);
+		else
+#endif
+			*value = InputFunctionCall(&conv->input, str, conv->ioparam, conv->typmod);
+	}
+	PG_FINALLY();
+	{
+		session_timezone = zone;
+		IntervalStyle = interval_style;
+		DateOrder = date_order;
+		Array_nulls = nulls;
+		xmloption = xml;
+	}
+	PG_END_TRY();
+	return ok;
 }
 
 /*
@@ -162,8 +236,7 @@ convert_in_subtransaction(WhValueConverter *conv, char *str, Datum *value,
 	MemoryContextSwitchTo(conv->arena->overflow);
 	PG_TRY();
 	{
-		*value = InputFunctionCall(&conv->input, str, conv->ioparam,
-								   conv->typmod);
+		(void) call_input(conv, str, NULL, value);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -200,11 +273,26 @@ wh_value_convert_slow(WhValueConverter *conv, const char *s, Size len,
 
 	arena->overflow_used = true;
 	oldcontext = MemoryContextSwitchTo(arena->overflow);
+	if (conv->reform != NULL)
+	{
+		WhRowError	error;
+
+		if (!conv->reform(conv, &s, &len, &error))
+		{
+			MemoryContextSwitchTo(oldcontext);
+			if (err == NULL)
+				ereport(ERROR,
+						(errcode(error.sqlerrcode),
+						 errmsg_internal("%s", error.message)));
+			err->sqlerrcode = error.sqlerrcode;
+			err->message = error.message;
+			return false;
+		}
+	}
 	str = pnstrdup(s, len);
 	if (err == NULL)
 	{
-		*value = InputFunctionCall(&conv->input, str, conv->ioparam,
-								   conv->typmod);
+		(void) call_input(conv, str, NULL, value);
 		MemoryContextSwitchTo(oldcontext);
 		return true;
 	}
@@ -217,8 +305,7 @@ wh_value_convert_slow(WhValueConverter *conv, const char *s, Size len,
 		bool		ok;
 
 		soft.details_wanted = true;
-		ok = InputFunctionCallSafe(&conv->input, str, conv->ioparam,
-								   conv->typmod, (Node *) &soft, value);
+		ok = call_input(conv, str, &soft, value);
 		if (!ok)
 		{
 			err->sqlerrcode = soft.error_data->sqlerrcode;

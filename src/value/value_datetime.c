@@ -1,11 +1,11 @@
 /*
  * value_datetime.c
- *	  Fast conversion of dates and timestamps written as ISO 8601.
+ *	  Conversion of dates and timestamps: ISO 8601 or a declared pattern.
  *
- * YYYY-MM-DD is read the same under every DateStyle, so the fast path needs no
- * look at it; every other spelling goes to the type's input function.  A
- * timestamptz without a zone is in the session's TimeZone, whose offset is
- * kept per day.
+ * The common spellings have a fast path; the others go to the type's input
+ * function once it is sure that they are ISO, which is read the same under every
+ * DateStyle.  A timestamptz without a zone is in the converter's zone, whose
+ * offset is kept per day.
  */
 #include "postgres.h"
 
@@ -29,7 +29,7 @@
 
 typedef struct WhZoneCache
 {
-	pg_tz	   *zone;			/* of which the offsets are */
+	pg_tz	   *zone;			/* of which the offsets are; NULL = none are there */
 	int32		day[ZONE_CACHE_DAYS];
 	int32		offset[ZONE_CACHE_DAYS];	/* seconds to add for UTC */
 } WhZoneCache;
@@ -55,8 +55,6 @@ read_date(const char *s, struct pg_tm *tm, int *day)
 	unsigned	year = two_digits(s + 2);
 	unsigned	month = two_digits(s + 5);
 	unsigned	mday = two_digits(s + 8);
-	unsigned	y;
-	unsigned	m;
 
 	if (s[4] != '-' || s[7] != '-' || century > 99 || year > 99 ||
 		month - 1 > 11 || mday - 1 > 30)
@@ -67,11 +65,7 @@ read_date(const char *s, struct pg_tm *tm, int *day)
 	tm->tm_year = year;
 	tm->tm_mon = month;
 	tm->tm_mday = mday;
-
-	/* Days since the epoch of the civil calendar, years starting in March. */
-	y = month > 2 ? year : year - 1;
-	m = month > 2 ? month - 3 : month + 9;
-	*day = (int) (365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + mday) - 730426;
+	*day = wh_date_days(year, month, mday);
 	return true;
 }
 
@@ -195,14 +189,15 @@ fast_timestamp(WhValueConverter *conv, const char *s, Size len, Datum *value)
 }
 
 /*
- * Return what to add, in seconds, to a local time of the session's zone to get
+ * Return what to add, in seconds, to a local time of the converter's zone to get
  * UTC.  A day that has no change of offset for two days on either side has one
  * offset; other days are asked for each time.
  */
 static int
 zone_offset(WhValueConverter *conv, struct pg_tm *tm, int day)
 {
-	WhZoneCache *cache = conv->zone;
+	WhZoneCache *cache = conv->offsets;
+	pg_tz	   *zone = conv->zone;
 	int			slot = day & (ZONE_CACHE_DAYS - 1);
 	pg_time_t	from,
 				boundary;
@@ -212,27 +207,27 @@ zone_offset(WhValueConverter *conv, struct pg_tm *tm, int day)
 				after_dst,
 				found;
 
-	if (unlikely(cache->zone != session_timezone))
+	if (unlikely(cache->zone != zone))
 	{
 		int			i;
 
 		for (i = 0; i < ZONE_CACHE_DAYS; i++)
 			cache->day[i] = PG_INT32_MAX;
-		cache->zone = session_timezone;
+		cache->zone = zone;
 	}
 	if (likely(cache->day[slot] == day))
 		return cache->offset[slot];
 
 	from = ((pg_time_t) day + POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE - 2) * SECS_PER_DAY;
 	found = pg_next_dst_boundary(&from, &before, &before_dst, &boundary,
-								 &after, &after_dst, session_timezone);
+								 &after, &after_dst, zone);
 	if (found == 0 || (found > 0 && boundary > from + 5 * SECS_PER_DAY))
 	{
 		cache->day[slot] = day;
 		cache->offset[slot] = -(int) before;
 		return cache->offset[slot];
 	}
-	return DetermineTimeZoneOffset(tm, session_timezone);
+	return DetermineTimeZoneOffset(tm, zone);
 }
 
 static bool
@@ -269,20 +264,117 @@ fast_timestamptz(WhValueConverter *conv, const char *s, Size len, Datum *value)
 	return true;
 }
 
-/* Set the fast path of a date or timestamp. */
+/* A date by the declared pattern. */
+static bool
+pattern_date(WhValueConverter *conv, const char *s, Size len, Datum *value)
+{
+	WhDateParts parts;
+
+	if (!wh_date_pattern_read(conv->pattern, s, len, false, &parts))
+		return false;
+	*value = DateADTGetDatum((DateADT) wh_date_days(parts.year, parts.month, parts.day));
+	return true;
+}
+
+/* A timestamp, with or without zone, by the declared pattern. */
+static bool
+pattern_timestamp(WhValueConverter *conv, const char *s, Size len, Datum *value)
+{
+	WhDateParts parts;
+	int			day;
+	int64		local;
+
+	if (!wh_date_pattern_read(conv->pattern, s, len, true, &parts) ||
+		(parts.usec != 0 && conv->typmod >= 0 && conv->typmod < 6))
+		return false;
+	day = wh_date_days(parts.year, parts.month, parts.day);
+	local = day * USECS_PER_DAY +
+		((int64) (parts.hour * 60 + parts.minute) * 60 + parts.second) * USECS_PER_SEC + parts.usec;
+	if (conv->type == TIMESTAMPTZOID)
+	{
+		int			offset = -parts.offset;
+
+		if (!parts.has_offset)
+		{
+			struct pg_tm tm = {.tm_sec = parts.second, .tm_min = parts.minute, .tm_hour = parts.hour,
+			.tm_mday = parts.day, .tm_mon = parts.month, .tm_year = parts.year};
+
+			offset = zone_offset(conv, &tm, day);
+		}
+		local += (int64) offset * USECS_PER_SEC;
+	}
+	*value = timestamp_datum(conv, local);
+	return true;
+}
+
+/* Note that a text is no date as it should be. */
+static void
+date_error(WhValueConverter *conv, const char *s, Size len, const char *why, WhRowError *err)
+{
+	err->sqlerrcode = ERRCODE_INVALID_DATETIME_FORMAT;
+	err->message = psprintf("invalid input syntax for type %s: \"%s\" (%s)",
+							format_type_be(conv->type), pnstrdup(s, len), why);
+}
+
+/* Let ISO text pass, and no other. */
+static bool
+reform_iso(WhValueConverter *conv, const char **s, Size *len, WhRowError *err)
+{
+	if (wh_date_is_iso(conv->dates, *s, *len))
+		return true;
+	date_error(conv, *s, *len, "not ISO 8601, and no other format is declared", err);
+	return false;
+}
+
+/* Write what the pattern reads as ISO text. */
+static bool
+reform_pattern(WhValueConverter *conv, const char **s, Size *len, WhRowError *err)
+{
+	WhDateParts p;
+	char	   *text;
+
+	if (!wh_date_pattern_read(conv->pattern, *s, *len, true, &p))
+	{
+		date_error(conv, *s, *len, psprintf("not of the format %s", conv->format.date_format), err);
+		return false;
+	}
+	text = psprintf("%04d-%02d-%02d %02d:%02d:%02d.%06d", p.year, p.month, p.day, p.hour, p.minute, p.second, p.usec);
+	if (p.has_offset)
+		text = psprintf("%s%c%02d:%02d", text, p.offset < 0 ? '-' : '+', abs(p.offset) / SECS_PER_HOUR,
+						abs(p.offset) / SECS_PER_MINUTE % MINS_PER_HOUR);
+	*s = text;
+	*len = strlen(text);
+	return true;
+}
+
+/*
+ * Set how a type that holds dates is read.  Only dates and timestamps, and
+ * domains over them, have other formats; times of day and what holds several
+ * dates are ISO.
+ */
 void
 wh_value_set_datetime(WhValueConverter *conv)
 {
+	char	   *message;
+
+	conv->reform = reform_iso;
+	if (conv->dates == WH_DATE_DATE && conv->format.date_format != NULL)
+	{
+		conv->pattern = wh_date_pattern_compile(conv->format.date_format, &message);
+		if (conv->pattern == NULL)
+			elog(ERROR, "date format \"%s\" was not checked: %s", conv->format.date_format, message);
+		conv->reform = reform_pattern;
+	}
 	conv->max_fraction = 6;
 	if (conv->type != DATEOID && conv->typmod >= 0)
 		conv->max_fraction = Min(conv->typmod, 6);
 	switch (conv->type)
 	{
 		case DATEOID:
-			conv->fast = fast_date;
+			conv->fast = conv->pattern ? pattern_date : fast_date;
 			break;
 		case TIMESTAMPOID:
-			conv->fast = fast_timestamp;
+			conv->fast = conv->pattern ? pattern_timestamp : fast_timestamp;
 			break;
 		case TIMESTAMPTZOID:
 			{
@@ -290,11 +382,11 @@ wh_value_set_datetime(WhValueConverter *conv)
 
 				/* An administrator's own set could give Z another meaning. */
 				conv->has_zulu = abbreviations && strcmp(abbreviations, "Default") == 0;
-				conv->zone = palloc0(sizeof(WhZoneCache));
-				conv->fast = fast_timestamptz;
+				conv->offsets = palloc0(sizeof(WhZoneCache));
+				conv->fast = conv->pattern ? pattern_timestamp : fast_timestamptz;
 				break;
 			}
 		default:
-			elog(ERROR, "no date or timestamp type: %u", conv->type);
+			break;
 	}
 }

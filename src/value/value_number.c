@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
@@ -473,5 +474,56 @@ wh_value_set_number(WhValueConverter *conv)
 			break;
 		default:
 			elog(ERROR, "no number type: %u", conv->type);
+	}
+}
+
+/* A number of another spelling, as a text that the plain fast path reads. */
+static bool
+fast_formatted(WhValueConverter *conv, const char *s, Size len, Datum *value)
+{
+	char		text[FLOAT_TEXT_MAX];
+	Size		n;
+
+	return wh_value_format_number(&conv->format, s, len, text, sizeof(text), &n) &&
+		conv->plain(conv, text, n, value);
+}
+
+/* The same for the input function. */
+static bool
+reform_number(WhValueConverter *conv, const char **s, Size *len, WhRowError *err)
+{
+	Size		size = *len + 16;
+	char	   *text = palloc(size);
+
+	if (wh_value_format_number(&conv->format, *s, *len, text, size, len))
+	{
+		*s = text;
+		return true;
+	}
+	err->sqlerrcode = ERRCODE_INVALID_TEXT_REPRESENTATION;
+	err->message = psprintf("invalid input syntax for type %s: \"%s\" (numbers are written as the options say)",
+							format_type_be(conv->type), pnstrdup(*s, *len));
+	return false;
+}
+
+/* Have numbers, and domains over them, read as the converter's format says. */
+void
+wh_value_set_number_format(WhValueConverter *conv)
+{
+	switch (getBaseType(conv->type))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			conv->reform = reform_number;
+			conv->plain = conv->fast;
+			if (conv->plain != NULL)
+				conv->fast = fast_formatted;
+			break;
+		default:
+			break;
 	}
 }

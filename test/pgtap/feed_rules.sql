@@ -138,7 +138,7 @@ SELECT results_eq($$SELECT line::int, e ->> 'column', e ->> 'sqlstate', e ->> 'm
     (4, 'age', '23502', 'null value in column "age"'),
     (5, NULL, '22012', 'screen "ratio": division by zero'),
     (7, 'age', '22P02', 'invalid input syntax for type integer: "3x"'),
-    (7, 'born', '22007', 'invalid input syntax for type date: "200x-01-01"'),
+    (7, 'born', '22007', 'invalid input syntax for type date: "200x-01-01" (not ISO 8601, and no other format is declared)'),
     (8, NULL, '22P04', 'record has 4 fields, but 5 are expected'),
     (8, NULL, '22P04', 'the raw record is not stored: its redacted columns cannot be told apart'),
     (9, 'born', '22004', 'event time is null'),
