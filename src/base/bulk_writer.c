@@ -18,7 +18,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -26,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/bulk_writer.h"
+#include "base/own_table.h"
 
 /* Rows and bytes gathered before they are written, as COPY has them. */
 #define BUFFER_ROWS 1000
@@ -55,29 +55,6 @@ typedef struct WhBulkWriterState
 	Size		bytes;
 } WhBulkWriterState;
 
-/* Refuse what writing past the executor would silently leave out. */
-static void
-check_additions(Relation rel)
-{
-	const char *what = NULL;
-	const TupleConstr *constr = RelationGetDescr(rel)->constr;
-
-	if (constr && constr->num_check > 0)
-		what = "a check constraint";
-	else if (constr && constr->has_generated_stored)
-		what = "a generated column";
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		if (!rel->trigdesc->triggers[i].tgisinternal &&
-			rel->trigdesc->triggers[i].tgenabled != TRIGGER_DISABLED)
-			what = psprintf("trigger \"%s\"", rel->trigdesc->triggers[i].tgname);
-	if (what)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has %s", RelationGetRelationName(rel), what),
-				 errdetail("widgets_wh writes this table in bulk, past constraints and triggers."),
-				 errhint("Drop it. Conditions on records are screens; columns belong into the definition's query.")));
-}
-
 /*
  * Open a writer on a table.  With at_end, rows are only ever put after what is
  * there, so that first_block tells where they are.  The writer lives in the
@@ -91,7 +68,9 @@ wh_bulk_open(Oid relid, bool at_end)
 	BlockNumber nblocks;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
-	check_additions(writer->rel);
+	wh_table_check(writer->rel);
+	/* a parallel query cannot have one assigned while its rows are written */
+	(void) GetCurrentTransactionId();
 	writer->tupdesc = RelationGetDescr(writer->rel);
 	state->notnull = palloc(sizeof(int) * Max(writer->tupdesc->natts, 1));
 	for (int i = 0; i < writer->tupdesc->natts; i++)

@@ -303,5 +303,8 @@ void
 wh_definition_drop(Oid table, Oid view)
 {
 	wh_definition_drop_view(view);
-	wh_spi_execute(psprintf("DROP TABLE %s", wh_relation_name(table)), 0, NULL, NULL, NULL);
+	/* somebody may have made it something else */
+	wh_spi_execute(psprintf("DROP %s %s", get_rel_relkind(table) == RELKIND_VIEW ? "VIEW" :
+							get_rel_relkind(table) == RELKIND_FOREIGN_TABLE ? "FOREIGN TABLE" : "TABLE",
+							wh_relation_name(table)), 0, NULL, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -303,6 +304,8 @@ run_pass(DimensionPass *pass, PassForm form, const char *rows_sql, const char *e
 		existing_keys[i] = d->key[i] + 1;	/* ctid comes first */
 	}
 	wh_merge_add(merge, rows_sql, form == PASS_CURRENT ? pass->plan->key_attnos : leading);
+	wh_catalog_check_result(d->name, d->tupdesc, d->column, d->ncolumns, merge->sides[0].cursor->tupdesc, pass->column,
+							form == PASS_CURRENT ? 0 : form == PASS_POINTS ? d->nkey + 1 : d->nkey + 2);
 	wh_merge_add(merge, existing_sql, existing_keys);
 	if (form == PASS_POINTS)
 		wh_merge_add(merge, "SELECT * FROM " WH_POINTS_NAME, leading);
@@ -463,6 +466,7 @@ publish_dimension(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
 	MemoryContext old = MemoryContextSwitchTo(publish->context);
 	WhDimension *d = wh_catalog_dimension(dimension_id);
 	WhSurroundings saved;
+	Relation	rel;
 	List	   *inputs,
 			   *changed;
 	bool		whole = publish->full_refresh;
@@ -481,6 +485,9 @@ publish_dimension(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
 	}
 	/* what is read below is not older than the positions just taken */
 	wh_snapshot_advance();
+	/* open until all is written: no function that runs meanwhile can alter it */
+	rel = table_open(d->relid, RowExclusiveLock);
+	wh_catalog_check_dimension(d, rel);
 
 	SPI_connect();
 	wh_owner_enter(d->relid, &saved);
@@ -499,6 +506,7 @@ publish_dimension(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
 	counts->rows_updated = pass.splice.writer->updated;
 	counts->rows_deleted = pass.splice.writer->deleted;
 	wh_bulk_close(pass.splice.writer);
+	table_close(rel, NoLock);
 	wh_dimension_ensure_index(d);
 	wh_snapshot_advance();
 	wh_surroundings_leave(&saved);

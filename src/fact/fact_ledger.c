@@ -240,6 +240,7 @@ wh_fact_merge_ledger(WhFactPass *pass, const char *inner, const WhTouched *touch
 		existing_grain[i] = f->grain[i] + 1;
 	}
 	wh_merge_add(merge, wh_fact_source_sql(pass, inner), leading);
+	wh_fact_check_source(pass, merge->sides[0].cursor->tupdesc, ledger.offset);
 	wh_merge_add(merge, wh_fact_existing_sql(pass, touched), existing_grain);
 	wh_merge_add(merge, "SELECT * FROM " WH_POINTS_NAME, leading);
 	ledger.source_desc = merge->sides[0].cursor->tupdesc;

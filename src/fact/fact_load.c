@@ -29,6 +29,7 @@
 
 #include "fact/fact_rows.h"
 #include "base/object_name.h"
+#include "base/own_table.h"
 #include "base/spi_query.h"
 #include "base/subtransaction.h"
 #include "base/unique_index.h"
@@ -115,9 +116,15 @@ make_index_work(void *arg)
  * grain; nothing is made then.
  */
 bool
-wh_fact_make_index(const WhFact *f)
+wh_fact_make_index(WhFactPass *pass)
 {
-	ErrorData  *error = wh_subtransaction(make_index_work, unconstify(WhFact *, f), false);
+	ErrorData  *error;
+
+	/* a table in use gets no index */
+	table_close(pass->rel, NoLock);
+	error = wh_subtransaction(make_index_work, pass->fact, false);
+	pass->rel = table_open(pass->fact->relid, RowExclusiveLock);
+	wh_table_check_same(pass->rel, pass->fact->tupdesc);
 
 	if (error && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
 		ReThrowError(error);
@@ -222,8 +229,9 @@ load_row(TupleTableSlot *slot, void *arg)
 	Loader	   *loader = arg;
 	WhFactPass *pass = loader->pass;
 
+	if (loader->nrows++ == 0)
+		wh_fact_check_source(pass, slot->tts_tupleDescriptor, 0);
 	slot_getallattrs(slot);
-	loader->nrows++;
 	if (grain_is_null(pass->fact, slot->tts_isnull))
 		wh_fact_error(pass, slot->tts_values, slot->tts_isnull, ERRCODE_NOT_NULL_VIOLATION,
 					  "a column of the grain is NULL");
@@ -354,7 +362,7 @@ wh_fact_load(WhFactPass *pass)
 	pass->counts->rows_inserted += pass->writer->inserted;
 	wh_bulk_close(pass->writer);
 	wh_snapshot_advance();
-	if (wh_fact_make_index(f))
+	if (wh_fact_make_index(pass))
 		return;
 
 	/* several rows of a grain: take all of them out, and merge these grains */
@@ -368,7 +376,7 @@ wh_fact_load(WhFactPass *pass)
 	pass->counts->rows_inserted += pass->writer->inserted - pass->writer->deleted;
 	wh_bulk_close(pass->writer);
 	wh_snapshot_advance();
-	if (!wh_fact_make_index(f))
+	if (!wh_fact_make_index(pass))
 		elog(ERROR, "fact \"%s\" still has two rows of one grain", f->name);
 }
 

@@ -98,8 +98,8 @@ struct WhLookup
 	Oid			collation[WH_MAX_KEY];
 	FmgrInfo	hash[WH_MAX_KEY];
 	FmgrInfo	equal[WH_MAX_KEY];
+	Relation	rel;			/* the dimension's table */
 	/* reading single members */
-	Relation	rel;
 	Relation	index;
 	TupleTableSlot *slot;
 	RegProcedure scan_equal[WH_MAX_KEY];
@@ -156,6 +156,9 @@ wh_lookup_open(WhDimension *dimension, int64 batch_id)
 	lookup->dimension = dimension;
 	lookup->batch_id = batch_id;
 	lookup->nkey = dimension->nkey;
+	/* open until the end: no function that runs meanwhile can alter it */
+	lookup->rel = table_open(dimension->relid, AccessShareLock);
+	wh_catalog_check_dimension(dimension, lookup->rel);
 	lookup->context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh lookup",
 											ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < dimension->nkey; i++)
@@ -273,9 +276,8 @@ add_slot(WhLookup *lookup, TupleTableSlot *slot)
 static void
 load_all(WhLookup *lookup, double versions)
 {
-	Relation	rel = table_open(lookup->dimension->relid, AccessShareLock);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(lookup->rel, GetActiveSnapshot(), 0, NULL);
+	TupleTableSlot *slot = table_slot_create(lookup->rel, NULL);
 
 	/*
 	 * Growing the table step by step costs as much as filling it; one too large
@@ -287,7 +289,6 @@ load_all(WhLookup *lookup, double versions)
 		add_slot(lookup, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
-	table_close(rel, NoLock);
 	lookup->complete = true;
 }
 
@@ -295,16 +296,13 @@ load_all(WhLookup *lookup, double versions)
 void
 wh_lookup_expect(WhLookup *lookup, double nrows)
 {
-	Relation	rel;
 	double		members;
 
 	if (lookup->complete)
 		return;
-	rel = relation_open(lookup->dimension->relid, AccessShareLock);
-	members = rel->rd_rel->reltuples;
+	members = lookup->rel->rd_rel->reltuples;
 	if (members < 0)
-		members = RelationGetNumberOfBlocks(rel) * 50.0;
-	relation_close(rel, NoLock);
+		members = RelationGetNumberOfBlocks(lookup->rel) * 50.0;
 	if (members < 10000 || nrows > members / 10)
 	{
 		if (lookup->writer)
@@ -331,7 +329,6 @@ open_index(WhLookup *lookup)
 				 errmsg("dimension \"%s\" has lost its unique index on the natural key and effective_from",
 						d->name),
 				 errhint("Create it again.")));
-	lookup->rel = table_open(d->relid, AccessShareLock);
 	lookup->index = index_open(index, AccessShareLock);
 	lookup->slot = table_slot_create(lookup->rel, NULL);
 }
@@ -477,19 +474,8 @@ close_index(WhLookup *lookup)
 	{
 		ExecDropSingleTupleTableSlot(lookup->slot);
 		index_close(lookup->index, NoLock);
-		table_close(lookup->rel, NoLock);
 	}
 	lookup->index = NULL;
-}
-
-/* Let go of what is in memory, as the dimension's rows changed. */
-void
-wh_lookup_forget(WhLookup *lookup)
-{
-	wh_lookup_flush(lookup);
-	close_index(lookup);
-	members_reset(lookup->members);
-	lookup->complete = false;
 }
 
 /* End lookups, writing what is left to write. */
@@ -498,5 +484,6 @@ wh_lookup_close(WhLookup *lookup)
 {
 	wh_lookup_flush(lookup);
 	close_index(lookup);
+	table_close(lookup->rel, NoLock);
 	MemoryContextDelete(lookup->context);
 }

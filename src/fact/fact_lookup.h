@@ -26,7 +26,6 @@ extern int64 wh_lookup_find(WhLookup *lookup, const Datum *key, const bool *isnu
 							TimestampTz at, bool has_time);
 extern int64 wh_lookup_inferred(const WhLookup *lookup);
 extern void wh_lookup_flush(WhLookup *lookup);
-extern void wh_lookup_forget(WhLookup *lookup);
 extern void wh_lookup_close(WhLookup *lookup);
 
 #endif							/* WH_FACT_LOOKUP_H */

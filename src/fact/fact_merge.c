@@ -155,6 +155,7 @@ wh_fact_merge(WhFactPass *pass, const char *inner, const WhTouched *touched)
 	merge->null_key = refuse_null_grain;
 	merge->null_key_arg = pass;
 	wh_merge_add(merge, wh_fact_source_sql(pass, inner), source_grain);
+	wh_fact_check_source(pass, merge->sides[0].cursor->tupdesc, 0);
 	wh_merge_add(merge, wh_fact_existing_sql(pass, touched), existing_grain);
 	while (wh_merge_next(merge))
 	{

@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -225,7 +225,7 @@ run_pass(WhFactPass *pass, List *changed, bool whole)
 	pass->counts->rows_deleted += pass->writer->deleted;
 	wh_bulk_close(pass->writer);
 	wh_snapshot_advance();
-	if (!wh_fact_has_index(f) && !wh_fact_make_index(f))
+	if (!wh_fact_has_index(f) && !wh_fact_make_index(pass))
 		elog(ERROR, "fact \"%s\" has two rows of one grain", f->name);
 }
 
@@ -261,6 +261,9 @@ publish_fact(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 	if (changed == NIL && !whole && !dimensions_changed(publish, f))
 		return false;
 	wh_snapshot_advance();
+	/* open until the end: no function that runs meanwhile can alter it */
+	pass.rel = table_open(f->relid, RowExclusiveLock);
+	wh_catalog_check_fact(f, pass.rel);
 
 	SPI_connect();
 	pass.fact = f;
@@ -279,6 +282,7 @@ publish_fact(WhPublish *publish, int64 fact_id, WhBatchStep *counts)
 	for (int i = 0; i < f->ndimensions; i++)
 		wh_catalog_next_key(wh_lookup_dimension(pass.lookups[i]));
 	SPI_finish();
+	table_close(pass.rel, NoLock);
 
 	wh_inputs_used(fact_id, changed);
 	written = counts->rows_inserted + counts->rows_updated + counts->rows_deleted + counts->rows_repointed;

@@ -87,6 +87,23 @@ wh_fact_existing_sql(const WhFactPass *pass, const WhTouched *touched)
 	return sql.data;
 }
 
+/* Refuse source rows, the query's columns after some others, of other types than the tables'. */
+void
+wh_fact_check_source(const WhFactPass *pass, TupleDesc tupdesc, int offset)
+{
+	WhFact	   *f = pass->fact;
+	int			next = offset + f->ncolumns + 1;
+
+	wh_catalog_check_result(f->name, f->tupdesc, f->column, f->ncolumns, tupdesc, NULL, offset);
+	for (int i = 0; i < f->ndimensions; i++)
+	{
+		WhDimension *d = wh_lookup_dimension(pass->lookups[i]);
+
+		wh_catalog_check_result(d->name, d->tupdesc, d->key, d->nkey, tupdesc, NULL, next);
+		next += d->nkey;
+	}
+}
+
 /* Give the number of columns of a source row. */
 int
 wh_fact_source_width(const WhFact *f)

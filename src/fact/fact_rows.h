@@ -26,6 +26,7 @@ typedef struct WhFactPass
 {
 	WhPublish  *publish;
 	WhFact	   *fact;
+	Relation	rel;			/* its table, open */
 	const WhQueryPlan *plan;
 	WhLookup  **lookups;		/* per dimension of the fact */
 	WhBulkWriter *writer;
@@ -46,6 +47,7 @@ extern char *wh_fact_natural_key_sql(const WhFactPass *pass, const char *alias, 
 extern void wh_fact_append_extra(StringInfo sql, const WhFactPass *pass, const char *alias);
 extern char *wh_fact_source_sql(const WhFactPass *pass, const char *inner);
 extern char *wh_fact_existing_sql(const WhFactPass *pass, const WhTouched *touched);
+extern void wh_fact_check_source(const WhFactPass *pass, TupleDesc tupdesc, int offset);
 extern int	wh_fact_source_width(const WhFact *fact);
 extern void wh_fact_build(WhFactPass *pass, const Datum *source, const bool *source_isnull);
 extern void wh_fact_keys(WhFactPass *pass, const Datum *extra, const bool *extra_isnull,
@@ -65,7 +67,7 @@ extern void wh_fact_merge_ledger(WhFactPass *pass, const char *inner, const WhTo
 extern void wh_fact_load(WhFactPass *pass);
 extern bool wh_fact_append(WhFactPass *pass, const char *inner);
 extern bool wh_fact_has_index(const WhFact *fact);
-extern bool wh_fact_make_index(const WhFact *fact);
+extern bool wh_fact_make_index(WhFactPass *pass);
 
 /* fact_repoint.c */
 extern void wh_fact_repoint(WhFactPass *pass);

@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "base/own_table.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
@@ -44,6 +46,25 @@ check_missing_columns(WhIngest *ing)
 	}
 }
 
+/* Refuse a staging table whose own columns are not what they were made as. */
+static void
+check_own_columns(WhIngest *ing)
+{
+	const struct
+	{
+		AttrNumber	attnum;
+		Oid			type;
+	}			own[] = {
+		{ing->ours.effective_from, TIMESTAMPTZOID}, {ing->ours.effective_to, TIMESTAMPTZOID},
+		{ing->ours.is_deleted, BOOLOID}, {ing->ours.batch_id, INT8OID}, {ing->ours.source_position, INT8OID}
+	};
+
+	for (int i = 0; i < lengthof(own); i++)
+		if (own[i].attnum > 0)
+			wh_column_check(get_rel_name(wh_feed_table(ing->feed)), TupleDescAttr(ing->desc, own[i].attnum - 1),
+							own[i].type, -1, InvalidOid);
+}
+
 /* Find the engine's columns, and each source column, in the staging table. */
 void
 wh_ingest_map_columns(WhIngest *ing)
@@ -57,6 +78,7 @@ wh_ingest_map_columns(WhIngest *ing)
 	ing->ours.is_deleted = get_attnum(table, "is_deleted");
 	ing->ours.batch_id = get_attnum(table, "batch_id");
 	ing->ours.source_position = get_attnum(table, "source_position");
+	check_own_columns(ing);
 	check_missing_columns(ing);
 	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
 	ing->image = palloc0(sizeof(AttrNumber) * ing->desc->natts);

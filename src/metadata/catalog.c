@@ -25,6 +25,7 @@
 
 #include "metadata/catalog.h"
 #include "base/object_name.h"
+#include "base/own_table.h"
 
 /* Give the elements of a text[] as C strings. */
 char	  **
@@ -213,6 +214,7 @@ dimension_columns(WhDimension *d, Jsonb *scd, int default_scd)
 {
 	TupleDesc	query = d->is_date ? d->tupdesc : relation_tupdesc(d->definition);
 
+	d->query = query;
 	d->column = palloc0(sizeof(AttrNumber) * query->natts);
 	d->scd = palloc0(sizeof(WhScdType) * query->natts);
 	d->previous = palloc0(sizeof(AttrNumber) * query->natts);
@@ -287,6 +289,90 @@ wh_catalog_dimension(int64 id)
 	return d;
 }
 
+/* Refuse a table one of whose columns has not the type of a column of the query. */
+static void
+check_query_column(const char *table, Form_pg_attribute att, TupleDesc query, const char *name)
+{
+	Form_pg_attribute wanted = TupleDescAttr(query, attribute_number(query, name) - 1);
+
+	wh_column_check(table, att, wanted->atttypid, wanted->atttypmod, wanted->attcollation);
+}
+
+/*
+ * Refuse a dimension's table, open and locked, that is not what it was made as,
+ * or not any more what d was read from.
+ */
+void
+wh_catalog_check_dimension(const WhDimension *d, Relation rel)
+{
+	wh_table_check(rel);
+	wh_table_check_same(rel, d->tupdesc);
+#define CHECK(attno, type) wh_column_check(d->name, TupleDescAttr(d->tupdesc, (attno) - 1), type, -1, InvalidOid)
+	CHECK(1, INT8OID);
+	CHECK(d->effective_from, TIMESTAMPTZOID);
+	CHECK(d->effective_to, TIMESTAMPTZOID);
+	CHECK(d->is_current, BOOLOID);
+	CHECK(d->is_inferred, BOOLOID);
+	CHECK(d->batch, INT8OID);
+	for (int i = 0; d->is_date && i < d->nkey; i++)
+		CHECK(d->key[i], DATEOID);
+#undef CHECK
+	for (int i = 0; !d->is_date && i < d->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(d->tupdesc, d->column[i] - 1);
+
+		check_query_column(d->name, att, d->query, NameStr(att->attname));
+		if (d->previous[i])
+			check_query_column(d->name, TupleDescAttr(d->tupdesc, d->previous[i] - 1), d->query,
+							   NameStr(att->attname));
+	}
+}
+
+/* The same for a fact. */
+void
+wh_catalog_check_fact(const WhFact *f, Relation rel)
+{
+	wh_table_check(rel);
+	wh_table_check_same(rel, f->tupdesc);
+#define CHECK(attno, type) wh_column_check(f->name, TupleDescAttr(f->tupdesc, (attno) - 1), type, -1, InvalidOid)
+	CHECK(f->batch, INT8OID);
+	for (int i = 0; i < f->ndimensions; i++)
+		CHECK(f->dimensions[i].key, INT8OID);
+	if (f->mode == WH_FACT_LEDGER)
+	{
+		CHECK(f->posted_at, TIMESTAMPTZOID);
+		CHECK(f->is_reversal, BOOLOID);
+		CHECK(f->reverses_posted_at, TIMESTAMPTZOID);
+	}
+#undef CHECK
+	for (int i = 0; i < f->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(f->tupdesc, f->column[i] - 1);
+
+		check_query_column(f->name, att, f->query, NameStr(att->attname));
+	}
+}
+
+/* Refuse rows of other types than those of a table's columns, per column of the query. */
+void
+wh_catalog_check_result(const char *name, TupleDesc table, const AttrNumber *column, int ncolumns,
+						TupleDesc result, const AttrNumber *of_result, int offset)
+{
+	for (int i = 0; i < ncolumns; i++)
+	{
+		int			at = (of_result ? of_result[i] - 1 : i) + offset;
+		Form_pg_attribute att = TupleDescAttr(table, column[i] - 1);
+
+		if (at >= result->natts || TupleDescAttr(result, at)->atttypid != att->atttypid)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the query of \"%s\" gives column \"%s\" another type than its table", name,
+							NameStr(att->attname)),
+					 errdetail("What the query reads was changed during the run, or behind the engine's back."),
+					 errhint("Run again; if that does not help, call wh.alter_dimension or wh.alter_fact.")));
+	}
+}
+
 static void
 fact_dimensions(WhFact *f)
 {
@@ -350,7 +436,7 @@ wh_catalog_fact(int64 id)
 		f->is_reversal = attribute_number(f->tupdesc, "is_reversal");
 		f->reverses_posted_at = attribute_number(f->tupdesc, "reverses_posted_at");
 	}
-	query = relation_tupdesc(f->definition);
+	query = f->query = relation_tupdesc(f->definition);
 	f->ncolumns = query->natts;
 	f->column = palloc(sizeof(AttrNumber) * Max(f->ncolumns, 1));
 	for (int i = 0; i < f->ncolumns; i++)

@@ -10,6 +10,7 @@
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "utils/rel.h"
 
 #include "metadata/catalog_user.h"
 
@@ -72,6 +73,7 @@ typedef struct WhDimension
 	char	   *time_zone;
 	int64		next_key;
 	TupleDesc	tupdesc;		/* of the table; attribute 1 is the key */
+	TupleDesc	query;			/* of the definition */
 	AttrNumber	effective_from;
 	AttrNumber	effective_to;
 	AttrNumber	is_current;
@@ -123,6 +125,7 @@ typedef struct WhFact
 	AttrNumber	reverses_posted_at;
 	AttrNumber	batch;
 	TupleDesc	tupdesc;
+	TupleDesc	query;			/* of the definition */
 } WhFact;
 
 /* A dimension or a fact, by name. */
@@ -150,6 +153,10 @@ extern List *wh_catalog_dimensions(void);
 extern List *wh_catalog_facts(void);
 extern WhDimension *wh_catalog_dimension(int64 id);
 extern WhFact *wh_catalog_fact(int64 id);
+extern void wh_catalog_check_dimension(const WhDimension *dimension, Relation rel);
+extern void wh_catalog_check_fact(const WhFact *fact, Relation rel);
+extern void wh_catalog_check_result(const char *name, TupleDesc table, const AttrNumber *column, int ncolumns,
+									TupleDesc result, const AttrNumber *of_result, int offset);
 extern int64 wh_catalog_find(const char *catalog, const char *name);
 extern int64 wh_catalog_object_id(const char *catalog, const char *name);
 extern List *wh_catalog_inputs(int64 object_id);

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "base/own_table.h"
 #include "base/unique_index.h"
 #include "splice/splice.h"
 
@@ -158,6 +159,7 @@ wh_staged_open(WhIngest *ing)
 		open_ordered(scan);
 		return scan;
 	}
+	wh_table_check_same(scan->table, ing->desc);
 	if (RelationGetNumberOfBlocks(scan->table) == 0)
 	{
 		relation_close(scan->table, NoLock);

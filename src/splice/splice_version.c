@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "metadata/catalog.h"
+#include "base/own_table.h"
 #include "base/row_image.h"
 #include "splice/splice.h"
 
@@ -122,6 +123,7 @@ wh_splice_writer(WhIngest *ing)
 		MemoryContext old = MemoryContextSwitchTo(ing->context);
 
 		ing->writer = wh_bulk_open(wh_feed_table(ing->feed), true);
+		wh_table_check_same(ing->writer->rel, ing->desc);
 		/* only snapshots look up what the same run wrote */
 		if (ing->feed->load != WH_LOAD_SNAPSHOT)
 			wh_bulk_defer_indexes(ing->writer);
@@ -145,6 +147,23 @@ has_reader(const WhIngest *ing)
 						   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(ing->feed->feed_id)});
 	SPI_finish();
 	return found;
+}
+
+/* Refuse a change log with a column of another type than the staging table has. */
+static void
+check_change_column(WhIngest *ing, int column)
+{
+	Relation	log = ing->change_writer->rel;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(log), column);
+
+	if (ing->change_of[column] > 0)
+	{
+		Form_pg_attribute staged = TupleDescAttr(ing->desc, ing->change_of[column] - 1);
+
+		wh_column_check(RelationGetRelationName(log), att, staged->atttypid, staged->atttypmod, staged->attcollation);
+	}
+	else if (strcmp(NameStr(att->attname), "change_batch_id") == 0)
+		wh_column_check(RelationGetRelationName(log), att, INT8OID, -1, InvalidOid);
 }
 
 /* Write a row's image to the change log, if anything reads it. */
@@ -173,8 +192,11 @@ log_image(WhIngest *ing, Datum *values, bool *isnull)
 		ing->change_isnull = palloc(sizeof(bool) * desc->natts);
 		for (int i = 0; i < desc->natts; i++)
 			if (!TupleDescAttr(desc, i)->attisdropped)
+			{
 				ing->change_of[i] = Max(0, get_attnum(wh_feed_table(ing->feed),
 													  NameStr(TupleDescAttr(desc, i)->attname)));
+				check_change_column(ing, i);
+			}
 		MemoryContextSwitchTo(old);
 	}
 	natts = ing->change_writer->tupdesc->natts;
