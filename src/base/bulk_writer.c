@@ -26,6 +26,7 @@
 
 #include "base/bulk_writer.h"
 #include "base/own_table.h"
+#include "base/row_form.h"
 
 /* Rows and bytes gathered before they are written, as COPY has them. */
 #define BUFFER_ROWS 1000
@@ -42,7 +43,10 @@ typedef struct WhBulkWriterState
 	BlockNumber ring_after;		/* block from which on written pages leave the cache */
 	int			options;
 	MemoryContext context;		/* of the writer */
-	MemoryContext batch_context;	/* formed tuples; reset at each flush */
+	MemoryContext batch_context;	/* tuples that others form; reset at each flush */
+	WhRowForm  *form;
+	char	   *rows;			/* tuples formed here, BUFFER_BYTES */
+	Size		used;			/* of these */
 	TupleTableSlot *slots[BUFFER_ROWS];
 	TupleTableSlot *update_slot;
 	int		   *notnull;		/* indexes of columns that must not be null */
@@ -56,19 +60,19 @@ typedef struct WhBulkWriterState
 } WhBulkWriterState;
 
 /*
- * Open a writer on a table.  With at_end, rows are only ever put after what is
- * there, so that first_block tells where they are.  The writer lives in the
- * current memory context; an error needs no close.
+ * Open a writer on a table whose triggers, check constraints and generated
+ * columns are the caller's affair.  With at_end, rows are only ever put after
+ * what is there, so that first_block tells where they are.  The writer lives in
+ * the current memory context; an error needs no close.
  */
 WhBulkWriter *
-wh_bulk_open(Oid relid, bool at_end)
+wh_bulk_open_unchecked(Oid relid, bool at_end)
 {
 	WhBulkWriter *writer = palloc0(sizeof(WhBulkWriter));
 	WhBulkWriterState *state = palloc0(sizeof(WhBulkWriterState));
 	BlockNumber nblocks;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
-	wh_table_check(writer->rel);
 	/* a parallel query cannot have one assigned while its rows are written */
 	(void) GetCurrentTransactionId();
 	writer->tupdesc = RelationGetDescr(writer->rel);
@@ -94,10 +98,21 @@ wh_bulk_open(Oid relid, bool at_end)
 	state->bistate->strategy = NULL;
 	state->ring_after = nblocks + Min(NBuffers / 4, RING_BLOCKS);
 	state->options = at_end ? TABLE_INSERT_SKIP_FSM : 0;
-	/* One block that a reset keeps holds a whole batch. */
+	state->form = wh_row_form_make(writer->tupdesc);
+	state->rows = palloc(BUFFER_BYTES);
 	state->batch_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh bulk rows",
-												 0, 2 * BUFFER_BYTES, 2 * BUFFER_BYTES);
+												 ALLOCSET_DEFAULT_SIZES);
 	state->update_slot = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
+	return writer;
+}
+
+/* Open a writer on one of the engine's own tables; see wh_bulk_open_unchecked. */
+WhBulkWriter *
+wh_bulk_open(Oid relid, bool at_end)
+{
+	WhBulkWriter *writer = wh_bulk_open_unchecked(relid, at_end);
+
+	wh_table_check(writer->rel);
 	return writer;
 }
 
@@ -185,9 +200,14 @@ wh_bulk_flush(WhBulkWriter *writer)
 		}
 	}
 	for (int i = 0; i < state->nbuffered; i++)
+	{
+		/* What gather pretended. */
+		state->slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;
 		ExecClearTuple(state->slots[i]);
+	}
 	state->nbuffered = 0;
 	state->bytes = 0;
+	state->used = 0;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(state->batch_context);
 }
@@ -206,28 +226,62 @@ check_not_null(WhBulkWriter *writer, const bool *isnull)
 							RelationGetRelationName(writer->rel))));
 }
 
+/*
+ * Gather a row, which stays where it is until the flush.  The slot is told that
+ * it may free the row, else table_multi_insert would have it copied.
+ */
+static void
+gather(WhBulkWriter *writer, HeapTuple tuple)
+{
+	WhBulkWriterState *state = writer->state;
+
+	if (state->nbuffered == state->nslots)
+	{
+		MemoryContext old = MemoryContextSwitchTo(state->context);
+
+		state->slots[state->nslots++] = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	ExecStoreHeapTuple(tuple, state->slots[state->nbuffered++], true);
+	state->bytes += tuple->t_len;
+	writer->inserted++;
+	if (state->nbuffered >= BUFFER_ROWS || state->bytes >= BUFFER_BYTES)
+		wh_bulk_flush(writer);
+}
+
 /* Give a row, copied at once; it is written at the next flush at the latest. */
 void
 wh_bulk_insert(WhBulkWriter *writer, Datum *values, bool *isnull)
 {
 	WhBulkWriterState *state = writer->state;
-	MemoryContext old;
 	HeapTuple	tuple;
 
 	check_not_null(writer, isnull);
-	old = MemoryContextSwitchTo(state->batch_context);
-	tuple = heap_form_tuple(writer->tupdesc, values, isnull);
-	if (state->nbuffered == state->nslots)
-	{
-		MemoryContextSwitchTo(state->context);
-		state->slots[state->nslots++] = MakeSingleTupleTableSlot(writer->tupdesc, &TTSOpsHeapTuple);
-	}
-	MemoryContextSwitchTo(old);
-	ExecStoreHeapTuple(tuple, state->slots[state->nbuffered++], false);
-	state->bytes += tuple->t_len;
-	writer->inserted++;
-	if (state->nbuffered >= BUFFER_ROWS || state->bytes >= BUFFER_BYTES)
+	if (state->used + WH_ROW_FORM_BYTES > BUFFER_BYTES)
 		wh_bulk_flush(writer);
+	tuple = wh_row_form(state->form, state->rows + state->used, values, isnull);
+	if (likely(tuple))
+		state->used += MAXALIGN(HEAPTUPLESIZE + tuple->t_len);
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(state->batch_context);
+
+		tuple = heap_form_tuple(writer->tupdesc, values, isnull);
+		MemoryContextSwitchTo(old);
+	}
+	gather(writer, tuple);
+}
+
+/* Give a row that another process has formed, and has checked for NULLs; as wh_bulk_insert. */
+void
+wh_bulk_insert_formed(WhBulkWriter *writer, MinimalTuple formed)
+{
+	WhBulkWriterState *state = writer->state;
+	MemoryContext old = MemoryContextSwitchTo(state->batch_context);
+	HeapTuple	tuple = heap_tuple_from_minimal_tuple(formed);
+
+	MemoryContextSwitchTo(old);
+	gather(writer, tuple);
 }
 
 /*

@@ -7,6 +7,7 @@
 
 #include "widgets_wh.h"
 
+#include "access/htup.h"
 #include "storage/block.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
@@ -23,8 +24,10 @@ typedef struct WhBulkWriter
 } WhBulkWriter;
 
 extern WhBulkWriter *wh_bulk_open(Oid relid, bool at_end);
+extern WhBulkWriter *wh_bulk_open_unchecked(Oid relid, bool at_end);
 extern void wh_bulk_defer_indexes(WhBulkWriter *writer);
 extern void wh_bulk_insert(WhBulkWriter *writer, Datum *values, bool *isnull);
+extern void wh_bulk_insert_formed(WhBulkWriter *writer, MinimalTuple formed);
 extern void wh_bulk_update(WhBulkWriter *writer, ItemPointer tid, Datum *values, bool *isnull);
 extern void wh_bulk_delete(WhBulkWriter *writer, ItemPointer tid);
 extern void wh_bulk_flush(WhBulkWriter *writer);

@@ -203,6 +203,8 @@ struct WhGenerator
 	TupleTableSlot *slot;		/* virtual, all columns, always "stored" */
 	Datum	   *values;
 	bool	   *isnull;
+	TupleTableSlot *row_slot;	/* the same, of the table's type; see wh_generator_row_slot */
+	ResultRelInfo *result_rel;	/* to check constraints */
 	EState	   *estate;
 	ExprContext *econtext;
 	StringInfoData text;		/* scratch for one value */
@@ -227,6 +229,8 @@ extern WH_NORETURN void wh_spec_error(const WhSpec *spec, const char *message);
 /* generator_compile.c */
 extern WhGenerator *wh_generator_compile(Relation relation, Jsonb *columns, ArrayType *mutable_columns,
 										 const char *updated_at, Jsonb *dirt, const WhRequest *request);
+
+/* generator_column.c */
 extern WhColumn *wh_generator_column(WhGenerator *generator, const char *name);
 extern void wh_generator_depend(WhGenerator *generator, WhColumn *column, const WhSpec *spec, const char *option);
 extern WhGroup *wh_generator_group(WhGenerator *generator, WhGroupKind kind, const char *label);
@@ -235,7 +239,8 @@ extern WhGroup *wh_generator_group(WhGenerator *generator, WhGroupKind kind, con
 extern void wh_generator_fill_row(WhGenerator *generator, int64 row);
 extern void wh_generator_fill_column(WhGenerator *generator, WhColumn *column);
 extern void wh_generator_check_domain(WhGenerator *generator, WhColumn *column);
-extern void wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleTableSlot *slot);
+extern TupleTableSlot *wh_generator_row_slot(WhGenerator *generator);
+extern void wh_generator_check_row(WhGenerator *generator);
 
 /* generator_value.c */
 extern void wh_value_prepare(WhColumn *column);

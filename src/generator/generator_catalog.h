@@ -28,19 +28,7 @@ typedef struct WhResult
 	Jsonb	   *dirt;
 } WhResult;
 
-/* Identity to come back to. */
-typedef struct WhIdentity
-{
-	Oid			user;
-	int			context;
-} WhIdentity;
-
-extern void wh_generator_become_owner(WhIdentity *identity);
-extern void wh_generator_become(Oid user, int context, WhIdentity *identity);
-extern void wh_generator_come_back(const WhIdentity *identity);
 extern bool wh_generator_fetch(Oid relid, WhDefinition *definition);
-extern void wh_generator_store(Oid relid, Jsonb *columns, ArrayType *mutable_columns, const char *updated_at,
-							   Jsonb *dirt, const char *key);
 extern int	wh_generator_next_batch(bool link_parent);
 extern void wh_generator_log(const WhRequest *request, const WhResult *result, int64 next_row);
 

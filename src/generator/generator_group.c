@@ -29,6 +29,7 @@
 
 #include "generator/generator_catalog.h"
 #include "generator/generator_group.h"
+#include "metadata/catalog_user.h"
 
 /* The keys of the parents made in the batch. */
 typedef struct KeyRanges
@@ -69,41 +70,34 @@ receive_end(DestReceiver *self)
 {
 }
 
-/* Find the keys of the parents that the batch has made; inside of an SPI connection. */
+/* Find the keys of the parents that the batch has made. */
 static KeyRanges *
 find_ranges(WhGenerator *generator, WhGroup *group)
 {
 	KeyRanges  *ranges = palloc0(sizeof(KeyRanges));
-	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		values[2];
-	WhIdentity	identity;
+	Oid			types[] = {TEXTOID, INT4OID};
+	Datum		args[] = {CStringGetTextDatum(group->relation), Int32GetDatum(generator->request.batch_id)};
+	WhRow	   *rows = wh_catalog_rows(&ranges->count,
+									   "SELECT g.key, b.first_key, b.last_key"
+									   " FROM wh.generator_batch b JOIN wh.generator g USING (relation)"
+									   " WHERE b.relation = $1::regclass AND b.batch_id = $2 AND b.inserted > 0 AND g.key IS NOT NULL"
+									   " ORDER BY b.first_key",
+									   lengthof(args), types, args);
 
-	values[0] = CStringGetTextDatum(group->relation);
-	values[1] = Int32GetDatum(generator->request.batch_id);
-	wh_generator_become_owner(&identity);
-	SPI_execute_with_args("SELECT g.key, b.first_key, b.last_key"
-						  " FROM wh.generator_batch b JOIN wh.generator g USING (relation)"
-						  " WHERE b.relation = $1::pg_catalog.regclass AND b.batch_id = $2 AND b.inserted > 0 AND g.key IS NOT NULL"
-						  " ORDER BY b.first_key",
-						  2, types, values, NULL, true, 0);
-	wh_generator_come_back(&identity);
-	if (SPI_processed == 0)
+	if (ranges->count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no rows of %s were generated in batch %d to link to", group->relation,
 						generator->request.batch_id),
 				 errhint("Generate rows of %s in the same batch first, or leave out link_parent.",
 						 group->relation)));
-	ranges->count = (int) SPI_processed;
-	ranges->column = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	ranges->column = TextDatumGetCString(rows[0].values[0]);
 	ranges->first = palloc(sizeof(int64) * ranges->count);
 	ranges->last = palloc(sizeof(int64) * ranges->count);
 	for (int i = 0; i < ranges->count; i++)
 	{
-		bool		isnull;
-
-		ranges->first[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-		ranges->last[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull));
+		ranges->first[i] = DatumGetInt64(rows[i].values[1]);
+		ranges->last[i] = DatumGetInt64(rows[i].values[2]);
 		ranges->keys += (double) ranges->last[i] - ranges->first[i] + 1;
 	}
 	return ranges;
@@ -214,7 +208,7 @@ scan_plain(WhGroupReceiver *receiver, Relation relation, const KeyRanges *ranges
 	table_endscan(scan);
 }
 
-/* Read the group's rows by a query; inside of an SPI connection. */
+/* Read the group's rows by a query. */
 static void
 run_query(WhGroupReceiver *receiver, const KeyRanges *ranges)
 {
@@ -269,8 +263,6 @@ load_group(WhGenerator *generator, WhGroup *group)
 
 	group->is_loaded = true;
 	group->is_linked = group->kind == WH_GROUP_PARENT && generator->request.per_parent > 0;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	if (group->is_linked)
 		ranges = find_ranges(generator, group);
 	memset(&receiver, 0, sizeof(receiver));
@@ -284,7 +276,6 @@ load_group(WhGenerator *generator, WhGroup *group)
 	}
 	else
 		run_query(&receiver, ranges);
-	SPI_finish();
 
 	if (group->nrows == 0 && group->is_linked)
 		return;

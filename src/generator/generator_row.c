@@ -69,12 +69,25 @@ wh_generator_check_domain(WhGenerator *generator, WhColumn *column)
 		domain_check((Datum) 0, true, column->type, &column->domain_state, generator->context);
 }
 
-/* Raise an error when the current row breaks a constraint; slot is of the table's type. */
+/* Return the current row in a slot of the table's type. */
+TupleTableSlot *
+wh_generator_row_slot(WhGenerator *generator)
+{
+	TupleTableSlot *slot = generator->row_slot;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, generator->values, sizeof(Datum) * generator->natts);
+	memcpy(slot->tts_isnull, generator->isnull, sizeof(bool) * generator->natts);
+	return ExecStoreVirtualTuple(slot);
+}
+
+/* Raise an error when the current row breaks a constraint. */
 void
-wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleTableSlot *slot)
+wh_generator_check_row(WhGenerator *generator)
 {
 	TupleConstr *constr = generator->tupdesc->constr;
 	bool		is_partition = generator->relation->rd_rel->relispartition;
+	TupleTableSlot *slot;
 
 	for (int i = 0; generator->has_domain_checks && i < generator->natts; i++)
 		wh_generator_check_domain(generator, &generator->columns[i]);
@@ -89,13 +102,10 @@ wh_generator_check_row(WhGenerator *generator, ResultRelInfo *result_rel, TupleT
 		if (!broken)
 			return;
 	}
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, generator->values, sizeof(Datum) * generator->natts);
-	memcpy(slot->tts_isnull, generator->isnull, sizeof(bool) * generator->natts);
-	ExecStoreVirtualTuple(slot);
+	slot = wh_generator_row_slot(generator);
 	if (is_partition)
-		(void) ExecPartitionCheck(result_rel, slot, generator->estate, true);
+		(void) ExecPartitionCheck(generator->result_rel, slot, generator->estate, true);
 	if (constr)
-		ExecConstraints(result_rel, slot, generator->estate);
+		ExecConstraints(generator->result_rel, slot, generator->estate);
 	ResetPerTupleExprContext(generator->estate);
 }

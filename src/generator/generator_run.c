@@ -2,10 +2,8 @@
  * generator_run.c
  *	  wh.generate: makes new rows and changes existing ones, in one transaction.
  *
- * Runs in the backend and, for many rows, in parallel workers.  These share
- * the leader's transaction and write whole pages under its transaction id
- * (see generator_write.c), so all rows come or go together.  Takes SHARE ROW
- * EXCLUSIVE on the table, and on tables its foreign keys point to.
+ * Runs in the backend, in the caller's transaction.  Takes SHARE ROW EXCLUSIVE
+ * on the table, and on tables its foreign keys point to.
  */
 #include "postgres.h"
 
@@ -13,31 +11,25 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "common/int.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
-#include "executor/executor.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "optimizer/clauses.h"
-#include "optimizer/optimizer.h"
-#include "pgstat.h"
-#include "port/atomics.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "storage/predicate.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "base/spi_query.h"
 #include "generator/generator_catalog.h"
 #include "generator/generator_group.h"
 #include "generator/generator_update.h"
@@ -45,118 +37,7 @@
 
 PG_FUNCTION_INFO_V1(wh_generate);
 
-PGDLLEXPORT void wh_generator_worker_main(dsm_segment *segment, shm_toc *toc);
-
-/* Below this many rows, the ordinary way of inserting wastes no half-full pages. */
-#define PAGES_FROM_ROWS 2000
-
-/* Below this many rows, starting workers takes longer than they save. */
-#define WORKERS_FROM_ROWS 20000
-
-#define CHUNK_ROWS 4096
 #define MAX_WORKERS 64
-#define TOC_SHARED 1
-#define TOC_GROUPS 2
-
-/* What the processes of one request share. */
-typedef struct Shared
-{
-	WhRequest	request;
-	TransactionId xid;
-	CommandId	cid;
-	WhBlocks	blocks;
-	pg_atomic_uint64 next;		/* rows given out */
-	pg_atomic_uint64 written;
-	int			ncounts;
-	pg_atomic_uint64 dirt_count[FLEXIBLE_ARRAY_MEMBER];
-} Shared;
-
-/* Make rows, chunk by chunk, until all are given out. */
-static void
-work(WhWriter *writer, Shared *shared)
-{
-	WhGenerator *generator = writer->generator;
-	int64		rows = shared->request.rows;
-
-	for (;;)
-	{
-		int64		start = (int64) pg_atomic_fetch_add_u64(&shared->next, CHUNK_ROWS);
-
-		if (start >= rows)
-			break;
-		wh_generator_write_range(writer, shared->request.first_row + start, Min(CHUNK_ROWS, rows - start));
-	}
-	wh_generator_write_end(writer);
-	pg_atomic_fetch_add_u64(&shared->written, writer->written);
-	for (int i = 0; i < shared->ncounts; i++)
-		if (generator->dirt_count[i])
-			pg_atomic_fetch_add_u64(&shared->dirt_count[i], generator->dirt_count[i]);
-}
-
-/* Run a parallel worker: compile the generator again, and make rows. */
-void
-wh_generator_worker_main(dsm_segment *segment, shm_toc *toc)
-{
-	Shared	   *shared = shm_toc_lookup(toc, TOC_SHARED, false);
-	Relation	relation = table_open(shared->request.relid, RowExclusiveLock);
-	WhDefinition definition;
-	WhGenerator *generator;
-
-	if (!wh_generator_fetch(shared->request.relid, &definition))
-		elog(ERROR, "generator of relation %u is gone", shared->request.relid);
-	generator = wh_generator_compile(relation, definition.columns, definition.mutable_columns,
-									 definition.updated_at, definition.dirt, &shared->request);
-	wh_generator_attach_groups(generator, shm_toc_lookup(toc, TOC_GROUPS, false));
-	work(wh_generator_writer(generator, shared->xid, shared->cid, &shared->blocks), shared);
-	MemoryContextDelete(generator->context);
-	table_close(relation, RowExclusiveLock);
-}
-
-/* Make all rows, with the help of workers, and return the leader's writer. */
-static WhWriter *
-run_parallel(WhGenerator *generator, int workers, BlockNumber first_block)
-{
-	WhWriter   *writer;
-	int			ncounts = (generator->ncolumns + 1) * WH_DIRT_KINDS;
-	Size		size = offsetof(Shared, dirt_count) + sizeof(pg_atomic_uint64) * ncounts;
-	ParallelContext *pcxt;
-	Shared	   *shared;
-	Size		groups_size;
-	char	   *groups;
-
-	wh_generator_load_groups(generator);
-	groups_size = wh_generator_shared_groups_size(generator);
-	EnterParallelMode();
-	pcxt = CreateParallelContext("widgets_wh", "wh_generator_worker_main", workers - 1);
-	shm_toc_estimate_chunk(&pcxt->estimator, size);
-	shm_toc_estimate_chunk(&pcxt->estimator, groups_size);
-	shm_toc_estimate_keys(&pcxt->estimator, 2);
-	InitializeParallelDSM(pcxt);
-	shared = shm_toc_allocate(pcxt->toc, size);
-	shared->request = generator->request;
-	shared->xid = GetCurrentTransactionId();
-	shared->cid = GetCurrentCommandId(true);
-	wh_generator_blocks_init(&shared->blocks, first_block);
-	pg_atomic_init_u64(&shared->next, 0);
-	pg_atomic_init_u64(&shared->written, 0);
-	shared->ncounts = ncounts;
-	for (int i = 0; i < ncounts; i++)
-		pg_atomic_init_u64(&shared->dirt_count[i], 0);
-	shm_toc_insert(pcxt->toc, TOC_SHARED, shared);
-	groups = shm_toc_allocate(pcxt->toc, groups_size);
-	wh_generator_share_groups(generator, groups);
-	shm_toc_insert(pcxt->toc, TOC_GROUPS, groups);
-	LaunchParallelWorkers(pcxt);
-	writer = wh_generator_writer(generator, shared->xid, shared->cid, &shared->blocks);
-	work(writer, shared);
-	WaitForParallelWorkersToFinish(pcxt);
-	writer->written = (int64) pg_atomic_read_u64(&shared->written);
-	for (int i = 0; i < ncounts; i++)
-		generator->dirt_count[i] = (int64) pg_atomic_read_u64(&shared->dirt_count[i]);
-	DestroyParallelContext(pcxt);
-	ExitParallelMode();
-	return writer;
-}
 
 /* Raise an error when the table has what bulk writing cannot honour. */
 static void
@@ -265,8 +146,6 @@ check_foreign_keys(Relation relation, const char *condition)
 							 quote_identifier(get_attname(key->conrelid, key->conkey[i], false)),
 							 quote_identifier(get_attname(key->confrelid, key->confkey[i], false)));
 		appendStringInfoString(&sql, ") LIMIT 1");
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "SPI_connect failed");
 		PushActiveSnapshot(GetLatestSnapshot());
 		if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
 			elog(ERROR, "checking a foreign key failed");
@@ -277,7 +156,6 @@ check_foreign_keys(Relation relation, const char *condition)
 					 errmsg("generated rows of relation \"%s\" violate foreign key constraint \"%s\"",
 							RelationGetRelationName(relation), get_constraint_name(key->conoid)),
 					 errhint("Declare the column with kind \"reference\" or \"parent\".")));
-		SPI_finish();
 	}
 }
 
@@ -335,8 +213,6 @@ next_row(WhGenerator *generator, int64 stored)
 
 	if (generator->key == NULL || generator->key->is_hidden)
 		return stored;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	SPI_execute(psprintf("SELECT pg_catalog.max(%s)::pg_catalog.int8 FROM ONLY %s",
 						 quote_identifier(generator->key->name),
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(generator->relation)),
@@ -351,7 +227,6 @@ next_row(WhGenerator *generator, int64 stored)
 			keys_end(generator);
 		result = Max(stored, next);
 	}
-	SPI_finish();
 	return result;
 }
 
@@ -359,62 +234,22 @@ next_row(WhGenerator *generator, int64 stored)
 static void
 insert_rows(WhGenerator *generator, int workers, WhResult *result)
 {
-	Relation	relation = generator->relation;
 	WhRequest  *request = &generator->request;
-	bool		by_pages = request->rows >= PAGES_FROM_ROWS && wh_generator_can_write_pages(relation);
-	BlockNumber first_block = RelationGetNumberOfBlocks(relation);
-	WhWriter   *writer;
 	char	   *condition;
 
-	if (!by_pages || request->rows < WORKERS_FROM_ROWS)
-		workers = 1;
-	if (workers > 1 && !generator->is_parallel_safe)
-	{
-		ereport(NOTICE,
-				(errmsg("rows of relation \"%s\" are made by one process", generator->name),
-				 errdetail("A default, constraint or expression of it is not parallel safe.")));
-		workers = 1;
-	}
-	if (workers > 1)
-	{
-		/* Parallel operations cannot assign one. */
-		(void) GetCurrentTransactionId();
-		writer = run_parallel(generator, workers, first_block);
-	}
-	else
-	{
-		WhBlocks	blocks;
-
-		wh_generator_blocks_init(&blocks, first_block);
-		writer = wh_generator_writer(generator, GetCurrentTransactionId(), GetCurrentCommandId(true),
-									 by_pages ? &blocks : NULL);
-		wh_generator_load_groups(generator);
-		wh_generator_write_range(writer, request->first_row, request->rows);
-		wh_generator_write_end(writer);
-	}
-	result->inserted = writer->written;
-	if (by_pages)
-	{
-		pgstat_count_heap_insert(relation, writer->written);
-		wh_generator_write_indexes(writer, first_block);
-		/* One may have begun to read after the first check, and missed the rows. */
-		CheckForSerializableConflictIn(relation, NULL, InvalidBlockNumber);
-	}
+	result->inserted = wh_generator_write(generator, workers);
 	CommandCounterIncrement();
 	if (generator->key && !generator->key->is_hidden)
 	{
 		result->has_keys = true;
 		result->first_key = key_of_row(generator, request->first_row);
 		result->last_key = key_of_row(generator, request->first_row + request->rows - 1);
-	}
-	if (by_pages)
-		condition = psprintf("n.ctid >= '(%u,0)'::pg_catalog.tid", first_block);
-	else if (result->has_keys)
 		condition = psprintf("n.%s BETWEEN " INT64_FORMAT " AND " INT64_FORMAT,
 							 quote_identifier(generator->key->name), result->first_key, result->last_key);
+	}
 	else
-		condition = pstrdup("true");
-	check_foreign_keys(relation, condition);
+		condition = psprintf("n.xmin = '%u'::pg_catalog.xid", GetCurrentTransactionId());
+	check_foreign_keys(generator->relation, condition);
 }
 
 /* Compile the generator of a table for a request, as the table's owner. */
@@ -456,7 +291,9 @@ wh_generate(PG_FUNCTION_ARGS)
 	WhDefinition definition;
 	WhResult	result;
 	WhGenerator *generator;
-	WhIdentity	identity;
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			user;
+	int			sec_context;
 	Relation	relation;
 	TupleDesc	tupdesc;
 	Datum		values[6];
@@ -485,6 +322,7 @@ wh_generate(PG_FUNCTION_ARGS)
 	if (IsInParallelMode())
 		elog(ERROR, "wh.generate cannot run in a parallel operation");
 
+	SPI_connect();
 	/* Before the table's lock, so that those who wait for a number hold nothing. */
 	request.batch_id = PG_ARGISNULL(4) ? wh_generator_next_batch(link_parent) : PG_GETARG_INT32(4);
 	relation = table_open(relid, ShareRowExclusiveLock);
@@ -504,8 +342,9 @@ wh_generate(PG_FUNCTION_ARGS)
 	PopActiveSnapshot();
 
 	/* Expressions run as the table's owner, as its defaults and constraints would for him. */
-	wh_generator_become(relation->rd_rel->relowner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION,
-						&identity);
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(relation->rd_rel->relowner,
+						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (inserts > 0)
 	{
 		check_relation(relation);
@@ -537,8 +376,9 @@ wh_generate(PG_FUNCTION_ARGS)
 		next += generator->request.rows;
 	}
 	PopActiveSnapshot();
+	MemoryContextSwitchTo(caller);
 	result.dirt = wh_generator_dirt_report(generator);
-	wh_generator_come_back(&identity);
+	SetUserIdAndSecContext(user, sec_context);
 	wh_generator_log(&generator->request, &result, next);
 
 	values[0] = Int32GetDatum(request.batch_id);
@@ -549,6 +389,7 @@ wh_generate(PG_FUNCTION_ARGS)
 	values[5] = JsonbPGetDatum(result.dirt);
 	nulls[3] = nulls[4] = !result.has_keys;
 	MemoryContextDelete(generator->context);
+	SPI_finish();
 	table_close(relation, NoLock);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }

@@ -326,8 +326,6 @@ wh_generator_update(WhGenerator *generator, int64 updates, int64 before_key)
 				 errmsg("rows of relation \"%s\" cannot be updated: it has no sequence to find them by",
 						generator->name),
 				 errhint("Declare a column of kind \"sequence\".")));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	changes = prepare_changes(generator, &nchanges);
 	if (nchanges == 0)
 		ereport(ERROR,
@@ -365,7 +363,6 @@ wh_generator_update(WhGenerator *generator, int64 updates, int64 before_key)
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(loop_context);
 	}
-	SPI_finish();
 	generator->variation = 0;
 	return updates;
 }

@@ -1,115 +1,89 @@
 /*
  * generator_write.c
- *	  Puts generated rows into their table, in bulk.
+ *	  Makes the rows of a request and writes them, with the help of workers.
  *
- * Few rows go through table_multi_insert, many onto pages of their own (see
- * generator_pages.c), also from parallel workers.  The leader holds SHARE ROW
- * EXCLUSIVE on the table, so blocks added from the start of a request on are
- * all the request's, and adds the index entries afterwards.
+ * Runs in the backend, which writes all rows through the common bulk writer, in
+ * the caller's transaction.  For many rows, parallel workers make rows as well
+ * and send them through PostgreSQL's tuple queues; while the queues are empty,
+ * the backend makes rows itself.  The caller holds SHARE ROW EXCLUSIVE on the
+ * table.
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/tableam.h"
-#include "catalog/index.h"
-#include "executor/executor.h"
+#include "access/genam.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "executor/tqueue.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
-#include "storage/predicate.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "base/bulk_writer.h"
+#include "generator/generator_catalog.h"
+#include "generator/generator_group.h"
 #include "generator/generator_write.h"
 
-/*
- * Prepare writing rows with a transaction and command id: by pages, if blocks
- * says where, which all processes of the request share.
- */
-WhWriter *
-wh_generator_writer(WhGenerator *generator, TransactionId xid, CommandId cid, WhBlocks *blocks)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(generator->context);
-	WhWriter   *writer = palloc0(sizeof(WhWriter));
+PGDLLEXPORT void wh_generator_worker_main(dsm_segment *segment, shm_toc *toc);
 
-	writer->generator = generator;
-	writer->relation = generator->relation;
-	writer->xid = xid;
-	writer->cid = cid;
-	writer->result_rel = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->result_rel, writer->relation, 0, NULL, 0);
-	writer->check_slot = MakeSingleTupleTableSlot(generator->tupdesc, &TTSOpsVirtual);
-	if (blocks)
-		wh_generator_pages_open(writer, blocks);
-	else
-	{
-		writer->bulk = GetBulkInsertState();
-		writer->slots = palloc0(sizeof(TupleTableSlot *) * WH_WRITE_SLOTS);
-	}
-	/* Serializable transactions that read the table must learn of the rows. */
-	CheckForSerializableConflictIn(writer->relation, NULL, InvalidBlockNumber);
-	MemoryContextSwitchTo(old_context);
-	return writer;
+/* From so many rows on, no free space is looked for, and indexes of an empty table are built afterwards. */
+#define MANY_ROWS 2000
+
+/* Below this many rows, starting workers takes longer than they save. */
+#define WORKERS_FROM_ROWS 20000
+
+/* Rows that a worker makes at a time, and the backend, which has the queues to empty. */
+#define WORKER_ROWS 4096
+#define BACKEND_ROWS 256
+
+/* Bytes on their way from one worker. */
+#define QUEUE_SIZE (1024 * 1024)
+
+#define TOC_SHARED 1
+#define TOC_GROUPS 2
+#define TOC_QUEUES 3
+
+/* What the processes of one request share. */
+typedef struct Shared
+{
+	WhRequest	request;
+	pg_atomic_uint64 next;		/* rows given out */
+	int			ncounts;
+	pg_atomic_uint64 dirt_count[FLEXIBLE_ARRAY_MEMBER]; /* of the workers */
+} Shared;
+
+/* Takes the generator's current row. */
+typedef void (*RowFunction) (WhGenerator *generator, void *arg);
+
+static void
+write_row(WhGenerator *generator, void *arg)
+{
+	wh_bulk_insert(arg, generator->values, generator->isnull);
 }
 
-/* Insert the rows kept in slots, with their index entries. */
 static void
-flush_slots(WhWriter *writer)
+send_row(WhGenerator *generator, void *arg)
 {
-	if (writer->nslots == 0)
-		return;
+	DestReceiver *queue = arg;
+
+	(void) queue->receiveSlot(wh_generator_row_slot(generator), queue);
+}
+
+/* Make rows, by their numbers; a duplicate is given once more. */
+static void
+make_rows(WhGenerator *generator, int64 first_row, int64 rows, RowFunction function, void *arg)
+{
 	CHECK_FOR_INTERRUPTS();
-	table_multi_insert(writer->relation, writer->slots, writer->nslots, writer->cid, 0, writer->bulk);
-	for (int i = 0; i < writer->nslots; i++)
-	{
-		if (writer->result_rel->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuples(writer->result_rel, writer->slots[i], writer->generator->estate,
-											false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
-		ExecClearTuple(writer->slots[i]);
-		ResetPerTupleExprContext(writer->generator->estate);
-	}
-	writer->nslots = 0;
-}
-
-/* Keep the generator's current row in a slot. */
-static void
-add_to_slots(WhWriter *writer)
-{
-	WhGenerator *generator = writer->generator;
-	TupleTableSlot *slot;
-
-	if (writer->nslots == WH_WRITE_SLOTS)
-	{
-		flush_slots(writer);
-	}
-	if (writer->nslots == writer->nmade)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(generator->context);
-
-		writer->slots[writer->nmade++] = table_slot_create(writer->relation, NULL);
-		MemoryContextSwitchTo(old_context);
-	}
-	slot = writer->slots[writer->nslots++];
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, generator->values, sizeof(Datum) * generator->natts);
-	memcpy(slot->tts_isnull, generator->isnull, sizeof(bool) * generator->natts);
-	ExecStoreVirtualTuple(slot);
-	ExecMaterializeSlot(slot);
-}
-
-/* Make and write rows; both counts are in row numbers, duplicates come on top. */
-void
-wh_generator_write_range(WhWriter *writer, int64 first_row, int64 rows)
-{
-	WhGenerator *generator = writer->generator;
-
-	if (!writer->blocks && writer->result_rel->ri_IndexRelationDescs == NULL)
-		ExecOpenIndices(writer->result_rel, false);
 	for (int64 row = first_row; row < first_row + rows; row++)
 	{
-		int			copies = 1;
-
 		wh_generator_fill_row(generator, row);
-		wh_generator_check_row(generator, writer->result_rel, writer->check_slot);
+		wh_generator_check_row(generator);
+		function(generator, arg);
 		if (generator->duplicate_share)
 		{
 			WhRandom	random = wh_random_start(wh_random_mix((uint64) generator->request.seed ^
@@ -117,84 +91,200 @@ wh_generator_write_range(WhWriter *writer, int64 first_row, int64 rows)
 
 			if ((wh_random_next(&random) >> 1) < generator->duplicate_share)
 			{
-				copies = 2;
+				function(generator, arg);
 				generator->dirt_count[generator->ncolumns * WH_DIRT_KINDS + WH_DIRT_DUPLICATE]++;
 			}
-		}
-		writer->written += copies;
-		while (copies-- > 0)
-		{
-			if (writer->blocks)
-				wh_generator_pages_add(writer);
-			else
-				add_to_slots(writer);
 		}
 		if (row % 32 == 0)
 			MemoryContextReset(generator->row_context);
 	}
 }
 
-/* Write what is still in memory. */
-void
-wh_generator_write_end(WhWriter *writer)
+/* Make the next chunk of the request's rows; false when all are given out. */
+static bool
+make_chunk(WhGenerator *generator, Shared *shared, int64 size, RowFunction function, void *arg)
 {
-	ExecDropSingleTupleTableSlot(writer->check_slot);
-	if (writer->blocks)
+	int64		start = (int64) pg_atomic_fetch_add_u64(&shared->next, size);
+
+	if (start >= shared->request.rows)
+		return false;
+	make_rows(generator, shared->request.first_row + start, Min(size, shared->request.rows - start), function, arg);
+	return true;
+}
+
+/* Run a parallel worker: compile the generator again, make rows and send them. */
+void
+wh_generator_worker_main(dsm_segment *segment, shm_toc *toc)
+{
+	Shared	   *shared = shm_toc_lookup(toc, TOC_SHARED, false);
+	shm_mq	   *mq = (shm_mq *) ((char *) shm_toc_lookup(toc, TOC_QUEUES, false) + QUEUE_SIZE * ParallelWorkerNumber);
+	Relation	relation = table_open(shared->request.relid, RowExclusiveLock);
+	DestReceiver *queue;
+	WhDefinition definition;
+	WhGenerator *generator;
+
+	shm_mq_set_sender(mq, MyProc);
+	queue = CreateTupleQueueDestReceiver(shm_mq_attach(mq, segment, NULL));
+	SPI_connect();
+	if (!wh_generator_fetch(shared->request.relid, &definition))
+		elog(ERROR, "generator of relation %u is gone", shared->request.relid);
+	generator = wh_generator_compile(relation, definition.columns, definition.mutable_columns,
+									 definition.updated_at, definition.dirt, &shared->request);
+	wh_generator_attach_groups(generator, shm_toc_lookup(toc, TOC_GROUPS, false));
+	while (make_chunk(generator, shared, WORKER_ROWS, send_row, queue))
+		;
+	for (int i = 0; i < shared->ncounts; i++)
+		if (generator->dirt_count[i])
+			pg_atomic_fetch_add_u64(&shared->dirt_count[i], generator->dirt_count[i]);
+	queue->rShutdown(queue);
+	queue->rDestroy(queue);
+	MemoryContextDelete(generator->context);
+	SPI_finish();
+	table_close(relation, RowExclusiveLock);
+}
+
+/* Write what the workers send, and make rows while they send nothing. */
+static void
+write_queues(WhGenerator *generator, WhBulkWriter *writer, Shared *shared, TupleQueueReader **readers, int nreaders)
+{
+	bool		has_rows = true;
+
+	while (nreaders > 0 || has_rows)
 	{
-		wh_generator_pages_close(writer);
-		return;
+		bool		is_idle = true;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < nreaders;)
+		{
+			MinimalTuple tuple;
+			bool		is_done = false;
+
+			for (int rows = 0; rows < WORKER_ROWS; rows++)
+			{
+				tuple = TupleQueueReaderNext(readers[i], true, &is_done);
+				if (tuple == NULL)
+					break;
+				wh_bulk_insert_formed(writer, tuple);
+				is_idle = false;
+			}
+			if (is_done)
+				readers[i] = readers[--nreaders];
+			else
+				i++;
+		}
+		if (!is_idle)
+			continue;
+		if (has_rows)
+			has_rows = make_chunk(generator, shared, BACKEND_ROWS, write_row, writer);
+		else if (nreaders > 0)
+		{
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0, WAIT_EVENT_MQ_RECEIVE);
+			ResetLatch(MyLatch);
+		}
 	}
-	flush_slots(writer);
-	for (int i = 0; i < writer->nmade; i++)
-		ExecDropSingleTupleTableSlot(writer->slots[i]);
-	FreeBulkInsertState(writer->bulk);
-	ExecCloseIndices(writer->result_rel);
+}
+
+/* Make and write all rows with the help of workers. */
+static void
+write_parallel(WhGenerator *generator, WhBulkWriter *writer, int workers)
+{
+	int			ncounts = (generator->ncolumns + 1) * WH_DIRT_KINDS;
+	Size		size = offsetof(Shared, dirt_count) + sizeof(pg_atomic_uint64) * ncounts;
+	Size		groups_size = wh_generator_shared_groups_size(generator);
+	Size		queues_size = mul_size(QUEUE_SIZE, workers);
+	TupleQueueReader **readers = palloc(sizeof(TupleQueueReader *) * workers);
+	ParallelContext *pcxt;
+	Shared	   *shared;
+	char	   *memory;
+
+	/* Parallel operations cannot assign one. */
+	(void) GetCurrentTransactionId();
+	(void) GetCurrentCommandId(true);
+	EnterParallelMode();
+	pcxt = CreateParallelContext("widgets_wh", "wh_generator_worker_main", workers);
+	shm_toc_estimate_chunk(&pcxt->estimator, size);
+	shm_toc_estimate_chunk(&pcxt->estimator, groups_size);
+	shm_toc_estimate_chunk(&pcxt->estimator, queues_size);
+	shm_toc_estimate_keys(&pcxt->estimator, 3);
+	InitializeParallelDSM(pcxt);
+	shared = shm_toc_allocate(pcxt->toc, size);
+	shared->request = generator->request;
+	pg_atomic_init_u64(&shared->next, 0);
+	shared->ncounts = ncounts;
+	for (int i = 0; i < ncounts; i++)
+		pg_atomic_init_u64(&shared->dirt_count[i], 0);
+	shm_toc_insert(pcxt->toc, TOC_SHARED, shared);
+	memory = shm_toc_allocate(pcxt->toc, groups_size);
+	wh_generator_share_groups(generator, memory);
+	shm_toc_insert(pcxt->toc, TOC_GROUPS, memory);
+	memory = shm_toc_allocate(pcxt->toc, queues_size);
+	for (int i = 0; i < workers; i++)
+		shm_mq_set_receiver(shm_mq_create(memory + QUEUE_SIZE * i, QUEUE_SIZE), MyProc);
+	shm_toc_insert(pcxt->toc, TOC_QUEUES, memory);
+
+	LaunchParallelWorkers(pcxt);
+	for (int i = 0; i < pcxt->nworkers_launched; i++)
+		readers[i] = CreateTupleQueueReader(shm_mq_attach((shm_mq *) (memory + QUEUE_SIZE * i), pcxt->seg,
+														  pcxt->worker[i].bgwhandle));
+	write_queues(generator, writer, shared, readers, pcxt->nworkers_launched);
+	WaitForParallelWorkersToFinish(pcxt);
+	wh_bulk_flush(writer);
+	for (int i = 0; i < ncounts; i++)
+		generator->dirt_count[i] += (int64) pg_atomic_read_u64(&shared->dirt_count[i]);
+	DestroyParallelContext(pcxt);
+	ExitParallelMode();
+	pfree(readers);
+}
+
+/* Tell whether index entries can be made while workers run. */
+static bool
+are_indexes_parallel_safe(Relation relation)
+{
+	bool		is_safe = true;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		is_safe = is_safe && wh_generator_is_safe_in_workers((Node *) RelationGetIndexExpressions(index)) &&
+			wh_generator_is_safe_in_workers((Node *) RelationGetIndexPredicate(index));
+		index_close(index, AccessShareLock);
+	}
+	return is_safe;
 }
 
 /*
- * Add the index entries of all rows from first_block on.  Indexes of a table
- * that was empty are built anew, by sorting.
+ * Make and write the rows of the request, which is complete, in up to so many
+ * processes; return their number, duplicates included.
  */
-void
-wh_generator_write_indexes(WhWriter *writer, BlockNumber first_block)
+int64
+wh_generator_write(WhGenerator *generator, int workers)
 {
-	Relation	relation = writer->relation;
-	BlockNumber blocks = RelationGetNumberOfBlocks(relation);
-	TupleTableSlot *slot;
+	Relation	relation = generator->relation;
+	WhRequest  *request = &generator->request;
+	MemoryContext old_context = MemoryContextSwitchTo(generator->context);
+	WhBulkWriter *writer = wh_bulk_open_unchecked(RelationGetRelid(relation), request->rows >= MANY_ROWS);
+	int64		result;
 
-	if (!relation->rd_rel->relhasindex || blocks == first_block)
-		return;
-	if (first_block == 0)
+	if (request->rows >= MANY_ROWS)
+		wh_bulk_defer_indexes(writer);
+	wh_generator_load_groups(generator);
+	if (request->rows < WORKERS_FROM_ROWS || RelationUsesLocalBuffers(relation))
+		workers = 1;
+	if (workers > 1 && !(generator->is_parallel_safe && are_indexes_parallel_safe(relation)))
 	{
-		CommandCounterIncrement();
-		wh_reindex_relation(RelationGetRelid(relation));
-		return;
+		ereport(NOTICE,
+				(errmsg("rows of relation \"%s\" are made by one process", generator->name),
+				 errdetail("A default, constraint, index or expression of it is not parallel safe.")));
+		workers = 1;
 	}
-	ExecOpenIndices(writer->result_rel, false);
-	slot = MakeSingleTupleTableSlot(writer->generator->tupdesc, &TTSOpsBufferHeapTuple);
-	for (BlockNumber block = first_block; block < blocks; block++)
-	{
-		Buffer		buffer = ReadBuffer(relation, block);
-		Page		page = BufferGetPage(buffer);
-
-		CHECK_FOR_INTERRUPTS();
-		for (OffsetNumber i = 1; i <= PageGetMaxOffsetNumber(page); i++)
-		{
-			ItemId		item = PageGetItemId(page, i);
-			HeapTupleData tuple;
-
-			tuple.t_tableOid = RelationGetRelid(relation);
-			tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
-			tuple.t_len = ItemIdGetLength(item);
-			ItemPointerSet(&tuple.t_self, block, i);
-			ExecStoreBufferHeapTuple(&tuple, slot, buffer);
-			list_free(ExecInsertIndexTuples(writer->result_rel, slot, writer->generator->estate,
-											false, false, NULL, NIL WH_NOT_ONLY_SUMMARIZING));
-			ResetPerTupleExprContext(writer->generator->estate);
-		}
-		ExecClearTuple(slot);
-		ReleaseBuffer(buffer);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	ExecCloseIndices(writer->result_rel);
+	if (workers > 1)
+		write_parallel(generator, writer, workers - 1);
+	else
+		make_rows(generator, request->first_row, request->rows, write_row, writer);
+	wh_bulk_close(writer);
+	result = writer->inserted;
+	MemoryContextSwitchTo(old_context);
+	return result;
 }

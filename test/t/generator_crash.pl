@@ -1,5 +1,5 @@
-# Generated pages go past the shared buffers into the table's file: they must be there after a
-# crash at any moment, on a standby, for a reader who looks on meanwhile, and without a log.
+# Rows that several processes make are written in bulk: they must be there after a crash at any
+# moment, on a standby, for a reader who looks on meanwhile, and without a log.
 use strict;
 use warnings;
 use File::Basename;
@@ -14,7 +14,7 @@ my $seed = $ENV{SEED} // int(time());
 srand($seed);
 note "SEED=$seed";
 
-# with fsync, pages wait for their log: the way that counts when the machine itself crashes
+# with fsync: the way that counts when the machine itself crashes
 my $node = new_server('main', qq{
 fsync = on
 shared_buffers = '128MB'
@@ -69,7 +69,7 @@ sub same_on_standby
 	is($standby->safe_psql('wh', $print), $expected, "the standby has the same rows $what");
 }
 
-# The standby gets the pages from their own log. Its rows are looked at first: with checksums,
+# The standby gets the rows by the log of the inserts. They are looked at there first: with checksums,
 # whoever reads the new rows of the primary has their pages logged again, for their hint bits.
 $node->safe_psql('wh', q{SELECT wh.generate('bare', 50000, seed => 3, workers => 2)});
 $node->wait_for_catchup('standby', 'replay', $node->lsn('insert'));
@@ -102,8 +102,7 @@ for my $kill (1 .. $kills)
 }
 same_on_standby('after crashes in between');
 
-# After the debris, the same rows as ever, beside readers: these must not keep a block that is
-# empty still. Without fsync, pages come a few at a time, so that readers meet more of them.
+# After the debris, the same rows as ever, beside readers.
 $node->safe_psql('wh', 'ALTER SYSTEM SET fsync = off');
 $node->reload;
 my @readers = map { session(map { "SELECT count(*) FROM line;\n" } 1 .. 300) } 1 .. 2;
