@@ -22,3 +22,5 @@ GRANT SELECT ON wh.status TO wh_reader;
 GRANT SELECT ON wh.error_event TO wh_operator;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wh TO wh_operator;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA wh TO wh_operator;
+-- parts of other functions, which call them as the owner of the catalogs
+REVOKE ALL ON FUNCTION wh.check_queries(text), wh.check_equality(regtype) FROM PUBLIC, wh_operator;

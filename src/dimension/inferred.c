@@ -166,6 +166,16 @@ delete_members(WhDimension *d, const int64 *keys, const bool *referenced, int n)
 	wh_surroundings_leave(&saved);
 }
 
+/* Note members that went outside of a publish in the sums of old batches: wh.check() counts by them. */
+static void
+note_gone(int64 dimension_id, int64 gone)
+{
+	wh_catalog_execute("INSERT INTO wh.batch_total AS t VALUES ($1, 0, 0, 0, 0, 0, 0, 0, 0, 0, $2, 0, 0, 0, 0)"
+					   " ON CONFLICT (object_id) DO UPDATE"
+					   " SET rows_deleted = t.rows_deleted OPERATOR(pg_catalog.+) excluded.rows_deleted",
+					   2, (Oid[]) {INT8OID, INT8OID}, (Datum[]) {Int64GetDatum(dimension_id), Int64GetDatum(gone)}, NULL);
+}
+
 /*
  * Remove a dimension's inferred members without references, among those
  * released, or all if released is NULL.  Gives their number.
@@ -193,5 +203,7 @@ wh_inferred_clean(int64 dimension_id, const WhReleased *released)
 	for (int i = 0; i < n; i++)
 		gone += !referenced[i];
 	delete_members(d, keys, referenced, n);
+	if (released == NULL && gone > 0)
+		note_gone(d->id, gone);
 	return gone;
 }

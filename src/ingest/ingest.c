@@ -74,6 +74,9 @@ ingest(WhIngest *ing)
 	{
 		wh_bulk_flush(ing->writer);
 		counts->first_block = ing->writer->first_block;
+		counts->rows_inserted = ing->writer->inserted;
+		counts->rows_updated = ing->writer->updated;
+		counts->rows_deleted = ing->writer->deleted;
 		if (ing->writer->inserted > 0)
 			counts->staged_relid = wh_feed_table(ing->feed);
 		if (ing->writer->inserted + ing->writer->deleted > 0)

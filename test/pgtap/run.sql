@@ -26,13 +26,13 @@ INSERT INTO src.sale VALUES (10, 1, '2024-01-02', 5), (11, 3, '2024-01-03', 7);
 -- plan computes and takes back
 SELECT results_eq('SELECT object, kind, rows_staged, rows_inserted FROM wh.plan() ORDER BY kind, object, rows_inserted',
     $$VALUES ('mart.customer', 'dimension', 0::bigint, 2::bigint), ('mart.sale', 'fact', 0, 2),
-             ('staging.customer', 'feed', 2, 0), ('staging.sale', 'feed', 2, 0)$$, 'plan counts what a run would do')
+             ('staging.customer', 'feed', 2, 2), ('staging.sale', 'feed', 2, 2)$$, 'plan counts what a run would do')
 WHERE (SELECT count(*) FROM wh.plan()) = 4
 UNION ALL
 SELECT results_eq('SELECT object, kind, rows_staged, rows_inserted FROM wh.plan() ORDER BY kind, object, rows_inserted',
     $$VALUES ('mart.customer', 'dimension', 0::bigint, 1::bigint), ('mart.customer', 'dimension', 0, 2),
              ('mart.sale', 'fact', 0, 2),
-             ('staging.customer', 'feed', 2, 0), ('staging.sale', 'feed', 2, 0)$$, 'plan counts what a run would do')
+             ('staging.customer', 'feed', 2, 2), ('staging.sale', 'feed', 2, 2)$$, 'plan counts what a run would do')
 WHERE (SELECT count(*) FROM wh.plan()) = 5;
 SELECT is((SELECT count(*) FROM staging.customer_history) + (SELECT count(*) FROM mart.sale)
           + (SELECT count(*) FROM wh.batch), 0::bigint, 'plan left nothing behind');
