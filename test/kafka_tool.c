@@ -18,11 +18,14 @@
  * Reads KAFKA_BOOTSTRAP.  A command line program of the tests, no part of the
  * extension.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
@@ -48,16 +51,24 @@ delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 		failed_deliveries++;
 }
 
-/* Make a handle; transaction is NULL or the transactional id. */
-static rd_kafka_t *
-connect_as(rd_kafka_type_t type, const char *transaction, int quiet)
+/* The addresses of all nodes. */
+static const char *
+all_nodes(void)
 {
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	const char *bootstrap = getenv("KAFKA_BOOTSTRAP");
-	rd_kafka_t *rk;
 
 	if (!bootstrap)
 		die("KAFKA_BOOTSTRAP", "not set");
+	return bootstrap;
+}
+
+/* Make a handle; transaction is NULL or the transactional id. */
+static rd_kafka_t *
+connect_to(const char *bootstrap, rd_kafka_type_t type, const char *transaction, int quiet)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_t *rk;
+
 	rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, NULL, 0);
 	rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", NULL, 0);
 	rd_kafka_conf_set(conf, "linger.ms", "5", NULL, 0);
@@ -77,6 +88,12 @@ connect_as(rd_kafka_type_t type, const char *transaction, int quiet)
 	if (!rk)
 		die("rd_kafka_new", errstr);
 	return rk;
+}
+
+static rd_kafka_t *
+connect_as(rd_kafka_type_t type, const char *transaction, int quiet)
+{
+	return connect_to(all_nodes(), type, transaction, quiet);
 }
 
 /* Wait for the answer of an admin call; returns the text of its error, or NULL. */
@@ -153,16 +170,65 @@ partitions_of(rd_kafka_t *rk, const char *name)
 	return count;
 }
 
+/* Say whether something listens at an address, host:port on loopback. */
+static int
+listens(const char *address)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(strrchr(address, ':') + 1)),
+	.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int			fd = socket(AF_INET, SOCK_STREAM, 0);
+	int			up = fd >= 0 && connect(fd, (struct sockaddr *) &to, sizeof(to)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return up;
+}
+
+/* Say whether the leaders of all partitions know that they are. */
+static int
+leaders_answer(rd_kafka_t *rk, const char *name, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		int64_t		low,
+					high;
+
+		if (rd_kafka_query_watermark_offsets(rk, name, i, &low, &high, 5000) != RD_KAFKA_RESP_ERR_NO_ERROR)
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * Wait until every node that runs, asked by itself, knows the topic with this
+ * many partitions, none = no more: nodes learn of a change one after the other.
+ */
 static void
 wait_for_partitions(rd_kafka_t *rk, const char *name, int count)
 {
-	for (int i = 0; i < 6000; i++)
+	char	   *nodes = strdup(all_nodes());
+	int			tries = 6000;
+
+	for (char *node = strtok(nodes, ","); node; node = strtok(NULL, ","))
 	{
-		if (partitions_of(rk, name) == count)
-			return;
+		/* it connects to no other node while nothing makes it */
+		rd_kafka_t *one = connect_to(node, RD_KAFKA_PRODUCER, NULL, 1);
+
+		while (listens(node) && partitions_of(one, name) != count)
+		{
+			if (--tries == 0)
+				die(name, "the broker's metadata did not change");
+			usleep(10000);
+		}
+		rd_kafka_destroy(one);
+	}
+	free(nodes);
+	while (!leaders_answer(rk, name, count))
+	{
+		if (--tries == 0)
+			die(name, "a partition's leader does not answer");
 		usleep(10000);
 	}
-	die(name, "the broker's metadata did not change");
 }
 
 static void
