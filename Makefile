@@ -24,7 +24,7 @@ EXTRA_CLEAN = src/.server sql/widgets_wh--*.sql src/*.d src/*/*.d build
 override with_llvm = no
 
 # Goals that set a machine up must not need PostgreSQL to be there already.
-ORCHESTRATED = demo check check-convergence check-valgrind bench
+ORCHESTRATED = demo check check-convergence check-valgrind check-versions check-sanitizer bench deb
 ifneq ($(filter $(ORCHESTRATED),$(MAKECMDGOALS)),)
 
 .PHONY: $(ORCHESTRATED)
@@ -32,10 +32,12 @@ demo:
 	@scripts/demo
 check:
 	@scripts/check
-check-convergence check-valgrind:
+check-convergence check-valgrind check-versions check-sanitizer:
 	@scripts/$@
 bench:
 	@scripts/bench
+deb:
+	@scripts/build-deb
 
 else
 
