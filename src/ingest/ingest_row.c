@@ -233,6 +233,16 @@ wh_ingest_row(WhIngest *ing, WhSourceRow *source)
 	TimestampTz time;
 
 	ing->result->counts.rows_read++;
+	if (unlikely(source->tombstone) && ing->feed->load == WH_LOAD_APPEND)
+	{
+		/* a delete is an event like any other; its echo is none */
+		if (source->is_echo)
+		{
+			ing->result->counts.rows_superseded++;
+			return;
+		}
+		source->tombstone = !source->is_change;
+	}
 	if (pipe->has_expressions)
 	{
 		gather_row(ing, source);

@@ -71,6 +71,26 @@ wh_kafka_check_setting(const WhKafkaSetting *setting)
 				setting->secret ? 0 : errdetail("%s.", reason));
 }
 
+/* Say whether this librdkafka was built with a feature, as its builtin.features names it. */
+bool
+wh_kafka_has_feature(const char *feature)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char		list[1024];
+	size_t		size = sizeof(list);
+	bool		found = false;
+
+	if (rd_kafka_conf_get(conf, "builtin.features", list, &size) == RD_KAFKA_CONF_OK)
+	{
+		char	   *next;
+
+		for (char *name = strtok_r(list, ", ", &next); name; name = strtok_r(NULL, ", ", &next))
+			found |= strcmp(name, feature) == 0;
+	}
+	rd_kafka_conf_destroy(conf);
+	return found;
+}
+
 /* Note a log line; called by librdkafka inside of our poll. */
 static void
 note_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)

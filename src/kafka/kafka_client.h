@@ -61,6 +61,7 @@ typedef struct WhKafkaConsumerOptions
 
 extern void wh_kafka_check_setting(const WhKafkaSetting *setting);
 extern bool wh_kafka_is_stuck(void);
+extern bool wh_kafka_has_feature(const char *feature);
 
 extern WhKafkaConsumer *wh_kafka_consumer_open(WhKafkaTable *table, const WhKafkaConsumerOptions *options);
 extern void wh_kafka_consumer_close(WhKafkaConsumer *consumer);

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "kafka/kafka_convert.h"
+#include "kafka/kafka_meaning.h"
 
 /* Note an error of the row, or raise it. */
 void
@@ -107,27 +108,169 @@ wh_kafka_convert(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const ch
 	}
 }
 
+/* Note that a value of JSON is none of the column's type, and keep it. */
+static void
+refuse_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value, const char *message)
+{
+	const char *text = value->raw;
+	Size		len = value->raw_len;
+
+	wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH, message);
+	if (decoder->collect_errors && to_server_encoding(decoder, column->attnum, &text, &len))
+		keep_unread(decoder, column->attnum, text, len);
+}
+
+static void
+set_value(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, Datum value)
+{
+	decoder->row->values[column->attnum - 1] = value;
+	decoder->row->isnull[column->attnum - 1] = false;
+}
+
+/* Convert a number of some unit to a column of a time type. */
+static void
+convert_epoch(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
+{
+	Oid			base = getBaseType(column->type);
+	int64		micros;
+	Datum		datum;
+
+	if (column->meaning < WH_KAFKA_DAYS || column->meaning > WH_KAFKA_NANOSECONDS)
+		refuse_json(decoder, column, value,
+					psprintf("a JSON number is no value of type %s: column option epoch says what it counts",
+							 format_type_be(column->type)));
+	else if (!wh_kafka_epoch_read(value->text, value->len, column->meaning, &micros) ||
+			 !wh_kafka_epoch_datum(base, micros, &datum))
+		refuse_json(decoder, column, value,
+					psprintf("the number %.*s is out of range for type %s", Min(value->len, 40), value->text,
+							 format_type_be(column->type)));
+	else if (base == column->type && decoder->table->columns[column->attnum - 1].typmod < 0)
+		set_value(decoder, column, datum);
+	else
+	{
+		/* a precision or a domain is a matter of the type's input */
+		Oid			output;
+		bool		varlena;
+		char	   *text;
+
+		getTypeOutputInfo(base, &output, &varlena);
+		text = OidOutputFunctionCall(output, datum);
+		wh_kafka_convert(decoder, column, text, strlen(text));
+	}
+}
+
+/* Convert base64 to a column of bytes, bits, or numbers with a scale. */
+static void
+convert_base64(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value, int scale)
+{
+	int			nbytes;
+	uint8	   *bytes = wh_kafka_base64_decode(value->text, value->len, &nbytes);
+	const char *text;
+
+	if (bytes == NULL)
+	{
+		refuse_json(decoder, column, value, "the string is not base64");
+		return;
+	}
+	if (column->class == WH_KAFKA_TAKES_NUMERIC)
+		text = wh_kafka_decimal_text(bytes, nbytes, scale);
+	else if (column->class == WH_KAFKA_TAKES_BITS)
+		text = wh_kafka_bits_text(bytes, nbytes, Max(decoder->table->columns[column->attnum - 1].typmod, 0));
+	else
+	{
+		char	   *digits = palloc(nbytes * 2 + 3);
+
+		memcpy(digits, "\\x", 2);
+		digits[2 + hex_encode((char *) bytes, nbytes, digits + 2)] = '\0';
+		text = digits;
+	}
+	wh_kafka_convert(decoder, column, text, strlen(text));
+}
+
+/* Convert a string to a column whose type reads it in more ways than its input does. */
+static void
+convert_string(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
+{
+	bool		debezium = decoder->table->format == WH_KAFKA_DEBEZIUM;
+	bool		is_hex = value->len >= 2 && value->text[0] == '\\' && value->text[1] == 'x';
+
+	if (column->class == WH_KAFKA_TAKES_BYTES && is_hex)
+		wh_kafka_convert(decoder, column, value->text, value->len);
+	else if (column->meaning == WH_KAFKA_BASE64 || column->meaning == WH_KAFKA_BITS ||
+			 (column->class == WH_KAFKA_TAKES_BYTES && debezium))
+		convert_base64(decoder, column, value, Max(column->scale, 0));
+	else if (column->class == WH_KAFKA_TAKES_BYTES)
+		refuse_json(decoder, column, value,
+					"bytes begin with \\x and are hexadecimal, unless column option encoding says that they are base64");
+	else
+		wh_kafka_convert(decoder, column, value->text, value->len);
+}
+
+/* Convert an object to a number, as Debezium writes one whose scale is not always the same. */
+static bool
+convert_scaled(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
+{
+	WhJsonFields *fields = wh_json_fields_create(list_make2(list_make1("scale"), list_make1("value")));
+	WhJsonValue parts[2];
+	int64		scale;
+
+	if (!wh_json_fields_parse(fields, value->raw, value->raw_len, parts) || parts[0].kind != WH_JSON_NUMBER ||
+		parts[1].kind != WH_JSON_STRING ||
+		!wh_kafka_epoch_read(parts[0].text, parts[0].len, WH_KAFKA_MICROSECONDS, &scale) || scale < -1000 || scale > 1000)
+		return false;
+	convert_base64(decoder, column, &parts[1], (int) scale);
+	return true;
+}
+
+/* Convert a value of JSON to a column that its text is not simply the input of. */
+static void
+convert_special(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(decoder->row_context);
+	bool		debezium = decoder->table->format == WH_KAFKA_DEBEZIUM;
+
+	if (column->class == WH_KAFKA_TAKES_JSON)
+	{
+		/* Debezium writes a column of JSON as a string */
+		if (debezium && value->kind == WH_JSON_STRING)
+			wh_kafka_convert(decoder, column, value->text, value->len);
+		else
+			wh_kafka_convert(decoder, column, value->raw, value->raw_len);
+	}
+	else if (value->kind == WH_JSON_STRING)
+		convert_string(decoder, column, value);
+	else if (column->class == WH_KAFKA_TAKES_TIMES && value->kind == WH_JSON_NUMBER)
+		convert_epoch(decoder, column, value);
+	else if (column->class == WH_KAFKA_TAKES_ARRAYS && value->kind == WH_JSON_ARRAY)
+	{
+		char	   *text = wh_kafka_array_text(value->raw, value->raw_len);
+
+		wh_kafka_convert(decoder, column, text, strlen(text));
+	}
+	else if (value->kind < WH_JSON_OBJECT)
+		wh_kafka_convert(decoder, column, value->text, value->len);
+	else if (column->class != WH_KAFKA_TAKES_NUMERIC || value->kind != WH_JSON_OBJECT ||
+			 !convert_scaled(decoder, column, value))
+		refuse_json(decoder, column, value,
+					psprintf("a JSON %s is no value of type %s",
+							 value->kind == WH_JSON_OBJECT ? "object" : "array", format_type_be(column->type)));
+	MemoryContextSwitchTo(oldcontext);
+}
+
 /* Convert a value of JSON to a column's value. */
 void
 wh_kafka_convert_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
 {
-	if (value->kind == WH_JSON_MISSING || value->kind == WH_JSON_NULL)
+	if (value->kind == WH_JSON_MISSING)
 		return;
-	if (column->class == WH_KAFKA_TAKES_JSON)
-		wh_kafka_convert(decoder, column, value->raw, value->raw_len);
-	else if (column->class == WH_KAFKA_TAKES_SCALARS && value->kind >= WH_JSON_OBJECT)
-	{
-		const char *text = value->raw;
-		Size		len = value->raw_len;
-
-		wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATATYPE_MISMATCH,
-				  psprintf("a JSON %s is no value of type %s",
-						   value->kind == WH_JSON_OBJECT ? "object" : "array", format_type_be(column->type)));
-		if (decoder->collect_errors && to_server_encoding(decoder, column->attnum, &text, &len))
-			keep_unread(decoder, column->attnum, text, len);
-	}
-	else
+	column->was_seen = true;
+	if (value->kind == WH_JSON_NULL)
+		return;
+	if (column->class == WH_KAFKA_TAKES_TEXT ||
+		(column->class == WH_KAFKA_TAKES_SCALARS && value->kind < WH_JSON_OBJECT))
 		wh_kafka_convert(decoder, column, value->text, value->len);
+	else
+		convert_special(decoder, column, value);
 }
 
 /* Convert bytes that come without a format: keys, payloads of format text. */

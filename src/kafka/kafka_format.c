@@ -1,6 +1,6 @@
 /*
  * kafka_format.c
- *	  Decodes payloads of each format, and keys of deletes.
+ *	  Decodes payloads of each format.
  *
  * Called by wh_kafka_decode only, see kafka_message.c.
  */
@@ -11,79 +11,10 @@
 
 #include "kafka/kafka_convert.h"
 #include "kafka/kafka_format.h"
+#include "kafka/kafka_key.h"
+#include "kafka/kafka_meaning.h"
+#include "kafka/kafka_schema.h"
 #include "kafka/kafka_time.h"
-
-/*
- * Take the key columns of a delete, or of a message without them, from the
- * message's key: the column named by key_column, else the fields of a key
- * that is a JSON object (with Debezium also below "payload").  A query shows a
- * delete whose key cannot be read as a row of nulls; a feed must know the key.
- */
-void
-wh_kafka_decode_key(WhKafkaDecoder *decoder)
-{
-	const WhKafkaTable *table = decoder->table;
-	const WhKafkaMessage *message = decoder->message;
-	bool		debezium = table->format == WH_KAFKA_DEBEZIUM;
-
-	if (!decoder->collect_errors &&
-		(message->key == NULL || (table->key_attnum == 0 && decoder->fields == NULL)))
-		return;
-	if (message->key == NULL)
-	{
-		wh_kafka_row_error(decoder, 0, ERRCODE_NOT_NULL_VIOLATION, "a delete without a key");
-		return;
-	}
-	if (table->key_attnum)
-	{
-		for (int i = 0; i < decoder->ncolumns; i++)
-		{
-			if (decoder->columns[i].attnum == table->key_attnum)
-				wh_kafka_convert_bytes(decoder, &decoder->columns[i], message->key, message->key_len);
-		}
-		return;
-	}
-	if (decoder->fields == NULL)
-	{
-		wh_kafka_row_error(decoder, 0, ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
-				  "a delete whose key belongs to no column: set option key_column");
-		return;
-	}
-	if (decoder->key_fields == NULL)
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(decoder));
-		List	   *paths = NIL;
-
-		for (int i = 0; i < decoder->ncolumns; i++)
-		{
-			List	   *path = table->columns[decoder->columns[i].attnum - 1].path;
-
-			paths = lappend(paths, path ? path : list_make1(""));
-			paths = lappend(paths, lcons("payload", list_copy(path)));
-		}
-		decoder->key_fields = wh_json_fields_create(paths);
-		decoder->key_values = palloc0(sizeof(WhJsonValue) * Max(list_length(paths), 1));
-		MemoryContextSwitchTo(oldcontext);
-	}
-	if (!wh_json_fields_parse(decoder->key_fields, message->key, message->key_len, decoder->key_values))
-	{
-		if (decoder->collect_errors)
-			wh_kafka_row_error(decoder, 0, wh_json_fields_sqlstate(decoder->key_fields),
-					  psprintf("key of a delete: %s; set option key_column if it is a plain value",
-							   wh_json_fields_error(decoder->key_fields)));
-		return;
-	}
-	for (int i = 0; i < decoder->ncolumns; i++)
-	{
-		WhJsonValue *value = &decoder->key_values[i * 2];
-
-		if (decoder->columns[i].kind != WH_KAFKA_FIELD)
-			continue;
-		if (debezium && value->kind == WH_JSON_MISSING)
-			value++;
-		wh_kafka_convert_json(decoder, &decoder->columns[i], value);
-	}
-}
 
 /* Decode a payload of format json. */
 void
@@ -97,10 +28,87 @@ wh_kafka_decode_json(WhKafkaDecoder *decoder)
 			continue;
 		if (unlikely(decoder->values[column->slot].kind == WH_JSON_MISSING) &&
 			column->attnum == decoder->table->key_attnum && decoder->message->key)
-			wh_kafka_convert_bytes(decoder, column, decoder->message->key, decoder->message->key_len);
+			wh_kafka_key_column(decoder, column);
 		else
 			wh_kafka_convert_json(decoder, column, &decoder->values[column->slot]);
 	}
+}
+
+/* Say whether a value is what Debezium writes for one that it does not know: large, and not changed. */
+static bool
+is_unavailable(const WhJsonValue *value)
+{
+	static const char plain[] = "__debezium_unavailable_value";
+	static const char base64[] = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
+	static const char array[] = "[\"__debezium_unavailable_value\"]";
+
+	switch (value->kind)
+	{
+		case WH_JSON_STRING:
+			return (value->len == strlen(plain) && memcmp(value->text, plain, value->len) == 0) ||
+				(value->len == strlen(base64) && memcmp(value->text, base64, value->len) == 0);
+		case WH_JSON_ARRAY:
+			return value->raw_len == strlen(array) && memcmp(value->raw, array, value->raw_len) == 0;
+		case WH_JSON_OBJECT:
+			return value->raw_len > strlen(plain) + 2 && memcmp(value->raw + 1, array + 1, strlen(plain) + 2) == 0;
+		default:
+			return false;
+	}
+}
+
+/* Take a field of the row after a change; before has that of the row before it. */
+static void
+take_field(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *after, const WhJsonValue *before)
+{
+	if (likely(!is_unavailable(after)))
+		wh_kafka_convert_json(decoder, column, after);
+	else if (before->kind != WH_JSON_MISSING && !is_unavailable(before))
+		wh_kafka_convert_json(decoder, column, before);
+	else
+		wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATA_EXCEPTION,
+						   "the source did not send this value, as the change left it alone");
+}
+
+/* Parse a row that is a string of JSON, as of MongoDB's connector; false = an error is noted. */
+static bool
+parse_document(WhKafkaDecoder *decoder, const WhJsonValue *state)
+{
+	if (decoder->document == NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(decoder));
+		List	   *paths = NIL;
+
+		for (int i = 0; i < decoder->ncolumns; i++)
+		{
+			List	   *path = decoder->table->columns[decoder->columns[i].attnum - 1].path;
+
+			paths = lappend(paths, path ? path : list_make2("", ""));
+		}
+		decoder->document = wh_json_fields_create(paths);
+		decoder->document_values = palloc0(sizeof(WhJsonValue) * Max(list_length(paths), 1));
+		MemoryContextSwitchTo(oldcontext);
+	}
+	if (wh_json_fields_parse(decoder->document, state->text, state->len, decoder->document_values))
+		return true;
+	wh_kafka_row_error(decoder, 0, wh_json_fields_sqlstate(decoder->document),
+					   psprintf("the row in the change: %s", wh_json_fields_error(decoder->document)));
+	return false;
+}
+
+/* Read the time at the source, in milliseconds. */
+static void
+take_source_time(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
+{
+	int64		micros;
+
+	if (value->kind == WH_JSON_MISSING || value->kind == WH_JSON_NULL)
+		return;
+	if (value->kind != WH_JSON_NUMBER ||
+		!wh_kafka_epoch_read(value->text, value->len, WH_KAFKA_MILLISECONDS, &micros) || micros < 0)
+		wh_kafka_row_error(decoder, column->attnum, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
+						   "source.ts_ms is no number of milliseconds since 1970");
+	else
+		wh_kafka_set_time(decoder, column, wh_kafka_time(micros / 1000));
 }
 
 /* Decode Debezium's envelope, which may stand below "payload". */
@@ -131,25 +139,35 @@ wh_kafka_decode_debezium(WhKafkaDecoder *decoder)
 	}
 	state = &envelope[op == 'd' ? WH_KAFKA_ENVELOPE_BEFORE : WH_KAFKA_ENVELOPE_AFTER];
 	if (op == 'd')
-		decoder->row->tombstone = true;
-	else if (state->kind != WH_JSON_OBJECT)
+		decoder->row->tombstone = decoder->row->is_change = true;
+	else if (state->kind != WH_JSON_OBJECT && state->kind != WH_JSON_STRING)
 	{
 		wh_kafka_row_error(decoder, 0, ERRCODE_INVALID_TEXT_REPRESENTATION, "a Debezium change without its row");
 		return;
 	}
+	wh_kafka_schema_of_value(decoder, &decoder->values[WH_KAFKA_SCHEMA_SLOT]);
+	if (state->kind == WH_JSON_STRING && !parse_document(decoder, state))
+		return;
 
 	/* without a replica identity there is no row before, only the message's key */
-	if (state->kind != WH_JSON_OBJECT)
+	if (state->kind != WH_JSON_OBJECT && state->kind != WH_JSON_STRING)
 		wh_kafka_decode_key(decoder);
 	for (int i = 0; i < decoder->ncolumns; i++)
 	{
 		WhKafkaColumnDecoder *column = &decoder->columns[i];
+		const WhJsonValue *after = &decoder->values[column->slot + below * 2];
 
 		switch (column->kind)
 		{
 			case WH_KAFKA_FIELD:
-				if (state->kind == WH_JSON_OBJECT)
-					wh_kafka_convert_json(decoder, column, &decoder->values[column->slot + below * 2 + (op == 'd' ? 1 : 0)]);
+				if (state->kind == WH_JSON_STRING)
+					wh_kafka_convert_json(decoder, column, &decoder->document_values[i]);
+				else if (state->kind != WH_JSON_OBJECT)
+					break;
+				else if (op == 'd')
+					wh_kafka_convert_json(decoder, column, after + 1);
+				else
+					take_field(decoder, column, after, after + 1);
 				break;
 			case WH_KAFKA_OPERATION:
 				wh_kafka_convert_json(decoder, column, operation);
@@ -160,8 +178,7 @@ wh_kafka_decode_debezium(WhKafkaDecoder *decoder)
 			case WH_KAFKA_SOURCE_TIME:
 				if (op == 'd')
 					decoder->row->deleted_at = column->attnum;
-				if (envelope[WH_KAFKA_ENVELOPE_SOURCE_TIME].kind == WH_JSON_NUMBER)
-					wh_kafka_set_time(decoder, column, wh_kafka_time(strtoi64(envelope[WH_KAFKA_ENVELOPE_SOURCE_TIME].text, NULL, 10)));
+				take_source_time(decoder, column, &envelope[WH_KAFKA_ENVELOPE_SOURCE_TIME]);
 				break;
 			default:
 				break;
@@ -230,8 +247,14 @@ wh_kafka_decode_csv(WhKafkaDecoder *decoder)
 		}
 		else
 		{
-			while (p < end && *p != ',')
+			while (p < end && *p != ',' && *p != '\n' && *p != '\r')
 				*out++ = *p++;
+			if (p < end && *p != ',')
+			{
+				wh_kafka_row_error(decoder, attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
+						  "line end outside of quotes: the message has more than one record");
+				return;
+			}
 		}
 		p++;
 		while (i < decoder->ncolumns && decoder->columns[i].attnum < attnum)

@@ -1,13 +1,12 @@
 /*
  * kafka_format.h
- *	  Payloads of each format, and keys of deletes.
+ *	  Payloads of each format.
  */
 #ifndef WH_KAFKA_FORMAT_H
 #define WH_KAFKA_FORMAT_H
 
 #include "kafka/kafka_decoder.h"
 
-extern void wh_kafka_decode_key(WhKafkaDecoder *decoder);
 extern void wh_kafka_decode_json(WhKafkaDecoder *decoder);
 extern void wh_kafka_decode_debezium(WhKafkaDecoder *decoder);
 extern void wh_kafka_decode_csv(WhKafkaDecoder *decoder);

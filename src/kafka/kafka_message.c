@@ -21,6 +21,8 @@
 #include "kafka/kafka_convert.h"
 #include "kafka/kafka_decoder.h"
 #include "kafka/kafka_format.h"
+#include "kafka/kafka_key.h"
+#include "kafka/kafka_meaning.h"
 #include "kafka/kafka_time.h"
 
 /* Add the path of a column below prefixes. */
@@ -50,7 +52,9 @@ envelope_paths(List *paths, const char *first)
 static WhKafkaColumnClass
 class_of_type(Oid type)
 {
-	switch (getBaseType(type))
+	Oid			base = getBaseType(type);
+
+	switch (base)
 	{
 		case JSONOID:
 		case JSONBOID:
@@ -59,8 +63,16 @@ class_of_type(Oid type)
 		case VARCHAROID:
 		case BPCHAROID:
 			return WH_KAFKA_TAKES_TEXT;
+		case BYTEAOID:
+			return WH_KAFKA_TAKES_BYTES;
+		case NUMERICOID:
+			return WH_KAFKA_TAKES_NUMERIC;
+		case BITOID:
+		case VARBITOID:
+			return WH_KAFKA_TAKES_BITS;
 		default:
-			return WH_KAFKA_TAKES_SCALARS;
+			return wh_kafka_is_time(base) ? WH_KAFKA_TAKES_TIMES :
+				OidIsValid(get_element_type(base)) ? WH_KAFKA_TAKES_ARRAYS : WH_KAFKA_TAKES_SCALARS;
 	}
 }
 
@@ -79,8 +91,9 @@ wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
 	decoder->columns = palloc0(sizeof(WhKafkaColumnDecoder) * Max(table->natts, 1));
 	decoder->arena = wh_value_arena_create(CurrentMemoryContext);
 	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh message", ALLOCSET_SMALL_SIZES);
+	decoder->schema.context = CurrentMemoryContext;
 	if (debezium)
-		paths = envelope_paths(envelope_paths(NIL, NULL), "payload");
+		paths = lappend(envelope_paths(envelope_paths(NIL, NULL), "payload"), list_make1("schema"));
 	for (int i = 0; i < table->natts; i++)
 	{
 		const WhKafkaColumn *column = &table->columns[i];
@@ -93,6 +106,8 @@ wh_kafka_decoder_create(const WhKafkaTable *table, Bitmapset *used)
 		decode->kind = column->kind;
 		decode->type = column->type;
 		decode->class = class_of_type(column->type);
+		decode->meaning = column->meaning;
+		decode->scale = column->scale;
 		decode->slot = list_length(paths);
 		decode->converter = wh_value_converter(column->type, column->typmod, decoder->arena);
 		if (column->kind != WH_KAFKA_FIELD)
@@ -183,6 +198,29 @@ wh_kafka_headers_json(const WhKafkaMessage *message)
 	return out.data;
 }
 
+/* Set a column of the header with a name: the last one, if there are more. */
+static void
+set_header(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
+{
+	const char *wanted = decoder->table->columns[column->attnum - 1].header;
+	const char *found = NULL;
+	const char *name;
+	const char *value;
+	Size		len;
+	Size		found_len = 0;
+
+	for (int i = 0; decoder->message->handle && wh_kafka_message_header(decoder->message, i, &name, &value, &len); i++)
+	{
+		if (strcmp(name, wanted) == 0)
+		{
+			found = value;
+			found_len = len;
+		}
+	}
+	if (found)
+		wh_kafka_convert_bytes(decoder, column, found, found_len);
+}
+
 /* Set a column of the message's metadata. */
 static void
 set_metadata(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
@@ -207,6 +245,16 @@ set_metadata(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
 		case WH_KAFKA_VALUE:
 			if (message->value)
 				wh_kafka_convert_bytes(decoder, column, message->value, message->value_len);
+			break;
+		case WH_KAFKA_TOPIC:
+			wh_kafka_convert(decoder, column, decoder->table->topic, strlen(decoder->table->topic));
+			break;
+		case WH_KAFKA_SCHEMA_ID:
+			if (wh_kafka_is_framed(message->value, message->value_len))
+				wh_kafka_set_integer(decoder, column, wh_kafka_schema_id(message->value));
+			break;
+		case WH_KAFKA_HEADER:
+			set_header(decoder, column);
 			break;
 		case WH_KAFKA_HEADERS:
 			{
@@ -235,6 +283,20 @@ message_context(void *arg)
 		errhint("Condition the query on partition and offset to leave the message out; a feed keeps such messages as error events.");
 }
 
+/* Say why a value could not be read as JSON. */
+static void
+refuse_value(WhKafkaDecoder *decoder, bool is_framed)
+{
+	const char *message = wh_json_fields_error(decoder->fields);
+
+	if (is_framed)
+		wh_kafka_row_error(decoder, 0, wh_json_fields_sqlstate(decoder->fields),
+						   psprintf("message is framed by a schema registry (schema %d), and what follows is not JSON: %s",
+									wh_kafka_schema_id(decoder->message->value), message));
+	else
+		wh_kafka_row_error(decoder, 0, wh_json_fields_sqlstate(decoder->fields), message);
+}
+
 /*
  * Decode a message into a row, whose arrays of values and nulls the caller
  * provides.  All else in it belongs to the decoder or the message, until the
@@ -257,6 +319,8 @@ wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSource
 	row->byte_offset = -1;
 	row->source_time = wh_kafka_time(message->timestamp);
 	row->tombstone = message->value == NULL;
+	row->is_change = false;
+	row->is_echo = message->value == NULL && decoder->table->format == WH_KAFKA_DEBEZIUM;
 	row->deleted_at = 0;
 	row->raw = message->value;
 	row->raw_len = message->value_len;
@@ -278,8 +342,10 @@ wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSource
 		wh_kafka_decode_key(decoder);
 	else if (decoder->fields)
 	{
-		if (!wh_json_fields_parse(decoder->fields, message->value, message->value_len, decoder->values))
-			wh_kafka_row_error(decoder, 0, wh_json_fields_sqlstate(decoder->fields), wh_json_fields_error(decoder->fields));
+		Size		frame = wh_kafka_is_framed(message->value, message->value_len) ? WH_KAFKA_FRAME_BYTES : 0;
+
+		if (!wh_json_fields_parse(decoder->fields, message->value + frame, message->value_len - frame, decoder->values))
+			refuse_value(decoder, frame > 0);
 		else if (decoder->table->format == WH_KAFKA_JSON)
 			wh_kafka_decode_json(decoder);
 		else

@@ -30,6 +30,7 @@
 
 #include "value/json_fields.h"
 #include "kafka/kafka_client.h"
+#include "kafka/kafka_meaning.h"
 #include "kafka/kafka_options.h"
 
 /* Where an option may stand. */
@@ -122,8 +123,13 @@ static const KafkaOption options[] = {
 	{"topic", ON_TABLE, NULL},
 	{"format", ON_TABLE, NULL},
 	{"key_column", ON_TABLE, NULL},
+	{"key_format", ON_TABLE, NULL},
 	{"path", ON_COLUMN, NULL},
 	{"metadata", ON_COLUMN, NULL},
+	{"header", ON_COLUMN, NULL},
+	{"epoch", ON_COLUMN, NULL},
+	{"encoding", ON_COLUMN, NULL},
+	{"scale", ON_COLUMN, NULL},
 };
 
 static const struct
@@ -150,10 +156,54 @@ static const struct
 	{"key", WH_KAFKA_KEY},
 	{"headers", WH_KAFKA_HEADERS},
 	{"value", WH_KAFKA_VALUE},
+	{"topic", WH_KAFKA_TOPIC},
+	{"schema_id", WH_KAFKA_SCHEMA_ID},
 	{"operation", WH_KAFKA_OPERATION},
 	{"source", WH_KAFKA_SOURCE},
 	{"source_time", WH_KAFKA_SOURCE_TIME},
 };
+
+static const struct
+{
+	const char *name;
+	WhKafkaKeyFormat format;
+}			key_formats[] =
+{
+	{"text", WH_KAFKA_KEY_TEXT},
+	{"json", WH_KAFKA_KEY_JSON},
+	{"int32", WH_KAFKA_KEY_INT32},
+	{"int64", WH_KAFKA_KEY_INT64},
+};
+
+static const struct
+{
+	const char *name;
+	WhKafkaMeaning meaning;
+}			epochs[] =
+{
+	{"days", WH_KAFKA_DAYS},
+	{"seconds", WH_KAFKA_SECONDS},
+	{"milliseconds", WH_KAFKA_MILLISECONDS},
+	{"microseconds", WH_KAFKA_MICROSECONDS},
+	{"nanoseconds", WH_KAFKA_NANOSECONDS},
+};
+
+/* Login mechanisms, and what librdkafka calls them among its features. */
+static const struct
+{
+	const char *name;
+	const char *feature;
+}			mechanisms[] =
+{
+	{"PLAIN", "sasl_plain"},
+	{"SCRAM-SHA-256", "sasl_scram"},
+	{"SCRAM-SHA-512", "sasl_scram"},
+	{"OAUTHBEARER", "sasl_oauthbearer"},
+};
+
+/* Longest name of a topic, and what it may be made of. */
+#define TOPIC_LENGTH	249
+#define TOPIC_CHARS		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 PG_FUNCTION_INFO_V1(wh_kafka_validator);
 
@@ -253,7 +303,98 @@ parse_metadata(const char *value)
 	ereport(ERROR,
 			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 			errmsg("invalid value for option \"metadata\": \"%s\"", value),
-			errhint("Metadata are partition, offset, timestamp, key, headers and value; with format debezium also operation, source and source_time."));
+			errhint("Metadata are partition, offset, timestamp, key, headers, value, topic and schema_id; with format debezium also operation, source and source_time."));
+}
+
+static void
+refuse_value(const char *option, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("invalid value for option \"%s\": \"%s\"", option, value),
+			errhint("%s", hint));
+}
+
+static WhKafkaKeyFormat
+parse_key_format(const char *value)
+{
+	for (int i = 0; i < lengthof(key_formats); i++)
+	{
+		if (strcmp(key_formats[i].name, value) == 0)
+			return key_formats[i].format;
+	}
+	refuse_value("key_format", value, "Key formats are text, json, int32 and int64.");
+	return WH_KAFKA_KEY_ANY;
+}
+
+static WhKafkaMeaning
+parse_epoch(const char *value)
+{
+	for (int i = 0; i < lengthof(epochs); i++)
+	{
+		if (strcmp(epochs[i].name, value) == 0)
+			return epochs[i].meaning;
+	}
+	refuse_value("epoch", value, "Units are days, seconds, milliseconds, microseconds and nanoseconds.");
+	return WH_KAFKA_PLAIN;
+}
+
+static int
+parse_scale(const char *value)
+{
+	char	   *end;
+	long		scale = strtol(value, &end, 10);
+
+	if (*value == '\0' || *end != '\0' || scale < 0 || scale > 1000)
+		refuse_value("scale", value, "The scale is the number of digits after the point, from 0 to 1000.");
+	return (int) scale;
+}
+
+/* Refuse a login mechanism that nobody knows, or that this librdkafka cannot do. */
+static void
+check_mechanism(const char *value)
+{
+	for (int i = 0; i < lengthof(mechanisms); i++)
+	{
+		if (pg_strcasecmp(mechanisms[i].name, value) != 0)
+			continue;
+		if (!wh_kafka_has_feature(mechanisms[i].feature))
+			ereport(ERROR,
+					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("this librdkafka has no login mechanism \"%s\"", mechanisms[i].name));
+		return;
+	}
+	refuse_value("sasl_mechanism", value, "Mechanisms are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER.");
+}
+
+/* Check the value of an option that librdkafka does not, or not at once. */
+static void
+check_value(const KafkaOption *option, const char *value, int where)
+{
+	if (strcmp(option->name, "format") == 0)
+		parse_format(value);
+	else if (strcmp(option->name, "metadata") == 0)
+		parse_metadata(value);
+	else if (strcmp(option->name, "key_format") == 0)
+		parse_key_format(value);
+	else if (strcmp(option->name, "epoch") == 0)
+		parse_epoch(value);
+	else if (strcmp(option->name, "scale") == 0)
+		parse_scale(value);
+	else if (strcmp(option->name, "encoding") == 0 && strcmp(value, "base64") != 0)
+		refuse_value("encoding", value, "The only encoding is base64.");
+	else if (strcmp(option->name, "sasl_mechanism") == 0)
+		check_mechanism(value);
+	else if (strcmp(option->name, "bootstrap_servers") == 0 && value[strspn(value, " ,")] == '\0')
+		refuse_value("bootstrap_servers", value, "Give the brokers' names and ports, as in 'localhost:9092,localhost:9093'.");
+	else if (option->setting == NULL && value[0] == '\0' && (where == ON_TABLE || strcmp(option->name, "header") == 0))
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("option \"%s\" must not be empty", option->name));
+	else if (strcmp(option->name, "topic") == 0 &&
+			 (strlen(value) > TOPIC_LENGTH || value[strspn(value, TOPIC_CHARS)] != '\0' ||
+			  strcmp(value, ".") == 0 || strcmp(value, "..") == 0))
+		refuse_value("topic", value, "A topic's name has up to 249 letters of ASCII, digits, and the signs . _ and -.");
 }
 
 /*
@@ -269,6 +410,8 @@ wh_kafka_validator(PG_FUNCTION_ARGS)
 	bool		has_topic = false;
 	bool		has_path = false;
 	bool		has_metadata = false;
+	bool		has_epoch = false;
+	bool		has_encoding = false;
 	ListCell   *lc;
 
 	foreach(lc, list)
@@ -286,23 +429,18 @@ wh_kafka_validator(PG_FUNCTION_ARGS)
 					errmsg("only roles with privileges of role pg_read_server_files can set option \"%s\"",
 						   def->defname));
 		value = defGetString(def);
+		check_value(option, value, where);
 		if (option->setting)
 			wh_kafka_check_setting(&(WhKafkaSetting) {
 				option->name, option->setting, value, (option->flags & SECRET) != 0
 			});
-		else if (strcmp(option->name, "format") == 0)
-			parse_format(value);
-		else if (strcmp(option->name, "metadata") == 0)
-			parse_metadata(value);
-		else if (value[0] == '\0' && where == ON_TABLE)
-			ereport(ERROR,
-					errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-					errmsg("option \"%s\" must not be empty", option->name));
 
 		has_servers |= strcmp(option->name, "bootstrap_servers") == 0;
 		has_topic |= strcmp(option->name, "topic") == 0;
 		has_path |= strcmp(option->name, "path") == 0;
-		has_metadata |= strcmp(option->name, "metadata") == 0;
+		has_metadata |= strcmp(option->name, "metadata") == 0 || strcmp(option->name, "header") == 0;
+		has_epoch |= strcmp(option->name, "epoch") == 0;
+		has_encoding |= strcmp(option->name, "encoding") == 0 || strcmp(option->name, "scale") == 0;
 	}
 	if (where == ON_SERVER && !has_servers)
 		ereport(ERROR,
@@ -316,7 +454,12 @@ wh_kafka_validator(PG_FUNCTION_ARGS)
 	if (has_path && has_metadata)
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				errmsg("a column cannot have both options \"path\" and \"metadata\""));
+				errmsg("a column cannot have both options \"path\" and \"metadata\""),
+				errhint("Option \"header\" makes a column metadata, too."));
+	if (has_epoch && has_encoding)
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				errmsg("a column cannot have both options \"epoch\" and \"encoding\" or \"scale\""));
 	PG_RETURN_VOID();
 }
 
@@ -353,6 +496,7 @@ get_column(WhKafkaTable *table, Form_pg_attribute att)
 	column->type = att->atttypid;
 	column->typmod = att->atttypmod;
 	column->name = pstrdup(NameStr(att->attname));
+	column->scale = -1;
 	if (att->attisdropped || att->attgenerated)
 	{
 		column->kind = WH_KAFKA_DROPPED;
@@ -366,7 +510,27 @@ get_column(WhKafkaTable *table, Form_pg_attribute att)
 			column->kind = parse_metadata(defGetString(def));
 		else if (strcmp(def->defname, "path") == 0)
 			column->path = wh_json_path_split(defGetString(def));
+		else if (strcmp(def->defname, "header") == 0)
+		{
+			column->kind = WH_KAFKA_HEADER;
+			column->header = pstrdup(defGetString(def));
+		}
+		else if (strcmp(def->defname, "epoch") == 0)
+			column->meaning = parse_epoch(defGetString(def));
+		else if (strcmp(def->defname, "encoding") == 0)
+			column->meaning = WH_KAFKA_BASE64;
+		else if (strcmp(def->defname, "scale") == 0)
+		{
+			column->meaning = WH_KAFKA_BASE64;
+			column->scale = parse_scale(defGetString(def));
+		}
 	}
+	if (!wh_kafka_meaning_fits(column))
+		ereport(ERROR,
+				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("column \"%s\" of type %s cannot have option \"%s\"", column->name, format_type_be(column->type),
+					   column->meaning != WH_KAFKA_BASE64 ? "epoch" : column->scale >= 0 ? "scale" : "encoding"),
+				errhint("Option epoch is for dates, times and intervals, encoding for bytea, scale for numeric."));
 	if (column->kind == WH_KAFKA_FIELD && column->path == NIL)
 		column->path = list_make1(column->name);
 	if (column->kind >= WH_KAFKA_OPERATION && table->format != WH_KAFKA_DEBEZIUM)
@@ -407,6 +571,8 @@ wh_kafka_table_get(Oid relid, Oid userid)
 			table->format = parse_format(defGetString(def));
 		else if (strcmp(def->defname, "key_column") == 0)
 			key_column = defGetString(def);
+		else if (strcmp(def->defname, "key_format") == 0)
+			table->key_format = parse_key_format(defGetString(def));
 	}
 
 	rel = table_open(relid, AccessShareLock);

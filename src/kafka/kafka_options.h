@@ -18,6 +18,29 @@ typedef enum WhKafkaFormat
 	WH_KAFKA_TEXT
 } WhKafkaFormat;
 
+/* How keys are written. */
+typedef enum WhKafkaKeyFormat
+{
+	WH_KAFKA_KEY_ANY,			/* JSON, else text */
+	WH_KAFKA_KEY_TEXT,
+	WH_KAFKA_KEY_JSON,
+	WH_KAFKA_KEY_INT32,			/* big-endian */
+	WH_KAFKA_KEY_INT64
+} WhKafkaKeyFormat;
+
+/* What a JSON number or string stands for, where JSON itself does not say. */
+typedef enum WhKafkaMeaning
+{
+	WH_KAFKA_PLAIN,
+	WH_KAFKA_DAYS,				/* since 1970, or a duration: this and the next ones */
+	WH_KAFKA_SECONDS,
+	WH_KAFKA_MILLISECONDS,
+	WH_KAFKA_MICROSECONDS,
+	WH_KAFKA_NANOSECONDS,
+	WH_KAFKA_BASE64,			/* bytes, or the digits of a number with a scale */
+	WH_KAFKA_BITS				/* base64 of bits, the lowest byte first */
+} WhKafkaMeaning;
+
 /* What a column shows. */
 typedef enum WhKafkaColumnKind
 {
@@ -28,6 +51,9 @@ typedef enum WhKafkaColumnKind
 	WH_KAFKA_KEY,
 	WH_KAFKA_HEADERS,
 	WH_KAFKA_VALUE,
+	WH_KAFKA_TOPIC,
+	WH_KAFKA_SCHEMA_ID,			/* of a registry's frame */
+	WH_KAFKA_HEADER,			/* a header by its name */
 	WH_KAFKA_OPERATION,			/* the rest only for Debezium */
 	WH_KAFKA_SOURCE,
 	WH_KAFKA_SOURCE_TIME,
@@ -41,6 +67,9 @@ typedef struct WhKafkaColumn
 	Oid			type;
 	int32		typmod;
 	char	   *name;
+	char	   *header;			/* name of a header */
+	WhKafkaMeaning meaning;
+	int			scale;			/* of a number in base64; -1 = not given */
 } WhKafkaColumn;
 
 /* A setting of librdkafka. */
@@ -58,6 +87,7 @@ typedef struct WhKafkaTable
 	Oid			relid;
 	char	   *topic;
 	WhKafkaFormat format;
+	WhKafkaKeyFormat key_format;
 	AttrNumber	key_attnum;		/* column that is the message's key, 0 = none */
 	int			natts;
 	WhKafkaColumn *columns;

@@ -37,6 +37,8 @@ typedef struct WhSourceRow
 	int64		byte_offset;	/* of the record in its file, -1 = none */
 	TimestampTz source_time;	/* the message's time; DT_NOBEGIN = none */
 	bool		tombstone;		/* a message that only says: key deleted */
+	bool		is_change;		/* a tombstone that is a record of its own: events may be deletes */
+	bool		is_echo;		/* a tombstone that only repeats the delete before it */
 	AttrNumber	deleted_at;		/* of a tombstone: the column that says when, if it has a value; 0 = none does */
 	const char *raw;			/* the record as it came; NULL = none; may hold NULs */
 	Size		raw_len;

@@ -27,7 +27,15 @@ SELECT is(hint_of($$CREATE SERVER s FOREIGN DATA WRAPPER wh_kafka OPTIONS (boots
 SELECT throws_ok($$CREATE SERVER s FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers 'x', socket_timeout_ms 'soon')$$,
   'HV024', 'invalid value for option "socket_timeout_ms"', 'values are checked as librdkafka checks them');
 
+SELECT throws_ok($$CREATE SERVER s FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers ', ')$$, 'HV024', NULL, 'no broker is none');
+SELECT throws_ok(format($$CREATE SERVER s FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers 'x', sasl_mechanism %L)$$, m), 'HV024', NULL, m)
+FROM unnest(ARRAY['AWS_MSK_IAM', 'GSSAPI', '']) m;
+SELECT lives_ok(format($$CREATE SERVER s FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers 'x', sasl_mechanism %L); DROP SERVER s$$, m), m)
+FROM unnest(ARRAY['PLAIN', 'scram-sha-256', 'SCRAM-SHA-512']) m;
+
 CREATE SERVER s FOREIGN DATA WRAPPER wh_kafka OPTIONS (bootstrap_servers '127.0.0.1:1', socket_timeout_ms '1000');
+SELECT throws_ok(format('CREATE FOREIGN TABLE f (a int) SERVER s OPTIONS (topic %L)', t), 'HV024', NULL, 'no topic has this name: ' || quote_literal(t))
+FROM unnest(ARRAY[E'a\nb', 'a b', '..', 'ä', repeat('x', 250)]) t;
 SELECT throws_ok($$CREATE FOREIGN TABLE f (a int) SERVER s$$, 'HV002', NULL, 'a table needs a topic');
 SELECT throws_ok($$CREATE FOREIGN TABLE f (a int) SERVER s OPTIONS (topic 't', format 'xml')$$, 'HV024', NULL, 'formats are known');
 SELECT throws_ok($$CREATE FOREIGN TABLE f (a int OPTIONS (metadata 'size')) SERVER s OPTIONS (topic 't')$$, 'HV024', NULL, 'metadata is known');
