@@ -23,6 +23,7 @@ char	   *wh_databases = NULL;
 int			wh_kafka_workers = 1;
 char	   *wh_model_options = NULL;
 int			wh_publish_interval = 1000;
+int			wh_whole_query_limit = 1000;
 
 /* Define every parameter and reserve the prefix. */
 void
@@ -101,6 +102,14 @@ wh_settings_init(void)
 							1000, 10, 24 * 3600 * 1000,
 							PGC_SIGHUP,
 							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable(WH_SETTING_PREFIX ".whole_query_limit",
+							"Millions of rows that a publish may read for a query that is evaluated as a whole.",
+							"Such a query reads its inputs once for each of their changes.",
+							&wh_whole_query_limit,
+							1000, 1, INT_MAX,
+							PGC_SUSET,
+							0,
 							NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved(WH_SETTING_PREFIX);

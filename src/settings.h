@@ -18,6 +18,7 @@ extern char *wh_databases;
 extern int	wh_kafka_workers;
 extern char *wh_model_options;
 extern int	wh_publish_interval;
+extern int	wh_whole_query_limit;
 
 extern void wh_settings_init(void);
 

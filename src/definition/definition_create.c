@@ -27,6 +27,7 @@
 #include "metadata/catalog.h"
 #include "definition/definition_create.h"
 #include "definition/definition_run.h"
+#include "definition/whole.h"
 #include "feed/feed.h"
 #include "base/spi_query.h"
 
@@ -229,6 +230,8 @@ wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan
 
 	wh_catalog_execute("DELETE FROM wh.input WHERE object_id OPERATOR(pg_catalog.=) $1",
 				   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(object_id)}, NULL);
+	if (plan->whole)
+		wh_whole_announce(plan);
 	foreach(lc, plan->inputs)
 	{
 		WhQueryInput *input = lfirst(lc);

@@ -131,7 +131,7 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	columns = wh_definition_columns(view);
 	wh_dimension_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.keys, args.nkeys,
-							  strcmp(args.history, "auto") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+							  strcmp(args.history, "auto") == 0 ? WH_QUERY_AS_OF_OR_WHOLE : WH_QUERY_CURRENT);
 	alter_table(d, &args, columns);
 	wh_dimension_fixed_members(&args, columns);
 	store(d, &args, view);

@@ -293,7 +293,7 @@ wh_create_dimension(PG_FUNCTION_ARGS)
 	columns = wh_definition_columns(view);
 	wh_dimension_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.keys, args.nkeys,
-							  strcmp(args.history, "auto") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+							  strcmp(args.history, "auto") == 0 ? WH_QUERY_AS_OF_OR_WHOLE : WH_QUERY_CURRENT);
 	table = create_table(&args, columns);
 	wh_dimension_fixed_members(&args, columns);
 	id = insert_catalog_row(&args, table, view);

@@ -30,6 +30,7 @@
 #include "base/spi_query.h"
 #include "base/time_zone.h"
 #include "definition/touched.h"
+#include "definition/whole.h"
 
 typedef struct DimensionPass
 {
@@ -42,6 +43,7 @@ typedef struct DimensionPass
 	WhBatchStep *counts;
 	Datum	   *row_values;		/* room for a row of the query, what comes before it included */
 	bool	   *row_isnull;
+	TimestampTz from;			/* a query as a whole: from when on it is evaluated */
 } DimensionPass;
 
 /* Find the result's columns that the dimension's columns come from. */
@@ -171,6 +173,38 @@ states_direct(DimensionPass *pass, WhMerge *merge, int *nstates)
 	return states;
 }
 
+/*
+ * States of a query as a whole: what the existing versions say of the time
+ * before the pass's first point, then the rows that were computed.
+ */
+static WhState *
+states_whole(DimensionPass *pass, WhMerge *merge, const WhVersion *existing, int nexisting, int *nstates)
+{
+	int			ncomputed;
+	WhState    *computed = states_direct(pass, merge, &ncomputed);
+	WhState    *states = palloc0(sizeof(WhState) * (nexisting * 2 + ncomputed + 1));
+	TimestampTz open_until = pass->from;
+	int			n = 0;
+
+	for (int i = 0; i < nexisting && existing[i].from < pass->from; i++)
+	{
+		if (existing[i].is_inferred)
+			continue;
+		if (n > 0 && open_until < existing[i].from)
+			states[n++].at = open_until;
+		states[n].at = existing[i].from;
+		states[n].values = existing[i].values;
+		states[n++].isnull = existing[i].isnull;
+		open_until = existing[i].to;
+	}
+	/* no row at the first point ends what was there before it */
+	if (n > 0 && (ncomputed == 0 || computed[0].at > Min(open_until, pass->from)))
+		states[n++].at = Min(open_until, pass->from);
+	memcpy(states + n, computed, sizeof(WhState) * ncomputed);
+	*nstates = n + ncomputed;
+	return states;
+}
+
 /* States of history 'none': the first row holds for all time. */
 static WhState *
 states_current(DimensionPass *pass, WhMerge *merge, int *nstates)
@@ -286,6 +320,7 @@ typedef enum PassForm
 {
 	PASS_POINTS,				/* the query as of wh_points */
 	PASS_DIRECT,				/* the query at the beginning of one feed's versions */
+	PASS_WHOLE,					/* the query as a whole as of wh_points, for every key */
 	PASS_CURRENT				/* the query itself */
 } PassForm;
 
@@ -319,8 +354,11 @@ run_pass(DimensionPass *pass, PassForm form, const char *rows_sql, const char *e
 					nwanted,
 					nexisting;
 
+		existing = existing_versions(pass, merge, &nexisting);
 		if (form == PASS_POINTS)
 			states = states_as_of(pass, merge, &nstates);
+		else if (form == PASS_WHOLE)
+			states = states_whole(pass, merge, existing, nexisting, &nstates);
 		else if (form == PASS_DIRECT)
 			states = states_direct(pass, merge, &nstates);
 		else if (d->history == WH_HISTORY_QUERY)
@@ -328,7 +366,6 @@ run_pass(DimensionPass *pass, PassForm form, const char *rows_sql, const char *e
 		else
 			states = states_current(pass, merge, &nstates);
 		wanted = wh_versions_build(pass->splice.builder, states, nstates, &nwanted);
-		existing = existing_versions(pass, merge, &nexisting);
 		wh_dimension_splice(&pass->splice, wanted, nwanted, existing, nexisting);
 		MemoryContextSwitchTo(old);
 	}
@@ -373,15 +410,48 @@ run_as_of(DimensionPass *pass, const WhTouched *touched)
 	wh_points_unregister(points);
 }
 
+/* Tell if the versions of a dimension say all of its past states: no later value has overwritten them. */
+static bool
+keeps_states(const WhDimension *d)
+{
+	for (int i = 0; i < d->ncolumns; i++)
+		if (d->scd[i] != WH_SCD_KEEP && d->scd[i] != WH_SCD_VERSION)
+			return false;
+	return true;
+}
+
+/* Compute a query as a whole: from the first change on, or everything. */
+static void
+run_whole(DimensionPass *pass, List *changed, bool whole)
+{
+	WhDimension *d = pass->dimension;
+	WhPoints   *points;
+
+	pass->from = DT_NOBEGIN;
+	if (!whole && keeps_states(d))
+		pass->from = wh_versions_grain_start(d, wh_whole_first_change(pass->plan, changed));
+	if (TIMESTAMP_IS_NOEND(pass->from))
+		return;
+	points = wh_whole_points_register(pass->plan, pass->from);
+	run_pass(pass, PASS_WHOLE, points->rows_sql, existing_sql(d, NULL));
+	wh_points_unregister(points);
+}
+
 /* Compute everything, or what the changed inputs touch. */
 static void
 run_passes(DimensionPass *pass, List *changed, bool whole)
 {
 	const WhQueryPlan *plan = pass->plan;
 	bool		as_of = pass->dimension->history == WH_HISTORY_AUTO;
-	WhTouchedSet *set = whole ? NULL : wh_touched_find(plan, changed);
+	WhTouchedSet *set;
 	ListCell   *lc;
 
+	if (plan->whole)
+	{
+		run_whole(pass, changed, whole);
+		return;
+	}
+	set = whole ? NULL : wh_touched_find(plan, changed);
 	if (set == NULL || set->whole)
 	{
 		if (set)
@@ -494,7 +564,7 @@ publish_dimension(WhPublish *publish, int64 dimension_id, WhBatchStep *counts)
 	pass.dimension = d;
 	pass.counts = counts;
 	pass.plan = wh_query_plan_view(d->definition, d->key_name, d->nkey,
-								   d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+								   d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF_OR_WHOLE : WH_QUERY_CURRENT);
 	map_columns(&pass);
 	open_changes(publish, &pass);
 	pass.splice.dimension = d;

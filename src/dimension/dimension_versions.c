@@ -130,6 +130,18 @@ grain_bounds(const WhDimension *d, TimestampTz at, TimestampTz *start, Timestamp
 	*next = first_time(zone, DirectFunctionCall2(timestamp_pl_interval, local_start, IntervalPGetDatum(&step)));
 }
 
+/* Give the start of the grain that holds a time; the time itself without a grain. */
+TimestampTz
+wh_versions_grain_start(const WhDimension *d, TimestampTz at)
+{
+	TimestampTz start = at,
+				next;
+
+	if (d->grain != WH_GRAIN_NONE)
+		grain_bounds(d, at, &start, &next);
+	return start;
+}
+
 /*
  * Collapse states to one per grain (rule 12): the last point of a grain that
  * yields a row opens at the grain's start; an end moves to the start of the

@@ -56,6 +56,7 @@ typedef struct WhVersionBuilder
 extern WhVersionBuilder *wh_versions_builder(const WhDimension *dimension);
 extern WhVersion *wh_versions_build(const WhVersionBuilder *builder, WhState *states,
 									int nstates, int *nversions);
+extern TimestampTz wh_versions_grain_start(const WhDimension *d, TimestampTz at);
 extern bool wh_versions_same_image(const WhVersionBuilder *builder, const WhVersion *a,
 								   const WhVersion *b);
 

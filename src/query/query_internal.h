@@ -148,6 +148,7 @@ extern QueryLeaf *wh_query_leaf(QueryAnalysis *qa, int id);
 extern void wh_query_append_columns(StringInfo buf, QueryLeaf *leaf, const char *presence);
 extern Query *wh_query_parse(const char *sql, Oid *param_types, int nparams, QueryEnvironment *env);
 extern QueryEnvironment *wh_query_environment(QueryAnalysis *qa);
+extern QueryEnvironment *wh_query_whole_environment(void);
 extern char *wh_query_deparse(Query *query);
 extern char *wh_query_relation_name(Oid relid);
 extern void wh_query_append_operator(StringInfo buf, Oid opno);
@@ -220,6 +221,9 @@ extern Query *wh_query_direct_subquery(QueryAnalysis *qa);
 extern bool wh_query_is_one_row_each(QueryAnalysis *qa);
 
 extern int	wh_query_add_param(LeafText *text, Var *var);
+
+/* query_whole.c */
+extern WhQueryWhole *wh_query_plan_whole(QueryAnalysis *qa, WhQueryPlan *plan);
 
 /* query_order.c */
 extern void wh_query_set_order(Query *query, AttrNumber *resnos, int ncolumns);

@@ -10,6 +10,7 @@
 
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -21,6 +22,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 
 #include "query/query_internal.h"
@@ -284,6 +286,64 @@ plan_as_of(Definition *def)
 	(void) wh_query_parse(plan->hot_as_of_sql, NULL, 0, env);
 }
 
+/* Plan the query as a whole; "refusal" says why its keys cannot be followed. */
+static void
+plan_whole(Definition *def, ErrorData *refusal)
+{
+	WhQueryPlan *plan = def->plan;
+	Query	   *query = copyObject(def->query);
+	QueryAnalysis *qa;
+
+	wh_query_normalize(query, def->staged, WH_QUERY_AS_OF);
+	qa = wh_query_analyze(query, def->staged, WH_QUERY_AS_OF);
+	check_as_of_leaves(qa);
+	list_inputs(plan, list_make1(qa));
+	plan->whole = wh_query_plan_whole(qa, plan);
+	if (plan->whole == NULL)
+		ReThrowError(refusal);
+	plan->whole->message = refusal->message;
+	plan->whole->detail = refusal->detail;
+	plan->whole->hint = refusal->hint;
+}
+
+/*
+ * Plan the query by its keys where that can be, else as a whole.  What the
+ * analysis says when it cannot follow keys is an error like any other: its
+ * subtransaction is rolled back.
+ */
+static void
+plan_as_of_or_whole(Definition *def)
+{
+	WhQueryPlan base = *def->plan;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile refusal = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		plan_as_of(def);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		refusal = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (refusal == NULL)
+		return;
+	if (refusal->sqlerrcode != ERRCODE_FEATURE_NOT_SUPPORTED)
+		ReThrowError(refusal);
+	*def->plan = base;
+	plan_whole(def, refusal);
+}
+
 /* Mode CURRENT --------------------------------------------------------------- */
 
 /* List the relations of a query that cannot be analysed: any change may change all. */
@@ -489,7 +549,7 @@ plan_query(Query *query, char **key_names, int nkeys, WhQueryMode mode)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a definition must be a SELECT")));
 	wh_purity_check((Node *) query, "a definition");
-	plan->mode = mode;
+	plan->mode = mode == WH_QUERY_AS_OF_OR_WHOLE ? WH_QUERY_AS_OF : mode;
 	plan->nkeys = nkeys;
 	plan->result = ExecCleanTypeFromTL(query->targetList);
 	wh_query_find_keys(plan, query, key_names);
@@ -501,7 +561,9 @@ plan_query(Query *query, char **key_names, int nkeys, WhQueryMode mode)
 	/* what is printed must not depend on the caller's search_path */
 	nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (mode == WH_QUERY_AS_OF)
+	if (mode == WH_QUERY_AS_OF_OR_WHOLE)
+		plan_as_of_or_whole(&def);
+	else if (mode == WH_QUERY_AS_OF)
 		plan_as_of(&def);
 	else
 		plan_current(&def);

@@ -30,7 +30,8 @@
 
 typedef enum WhQueryMode
 {
-	WH_QUERY_AS_OF,				/* evaluated as of every change of any input */
+	WH_QUERY_AS_OF,				/* evaluated as of every change of any input, by touched keys */
+	WH_QUERY_AS_OF_OR_WHOLE,	/* the same; as a whole where keys cannot be followed */
 	WH_QUERY_CURRENT			/* evaluated on current rows */
 } WhQueryMode;
 
@@ -63,7 +64,21 @@ typedef struct WhQueryInput
 	List	   *touched;		/* of WhQueryTouched, at most one per set of key columns */
 	bool		whole;			/* a change of it may change any row of the result */
 	char	   *whole_reason;	/* why, as a sentence; NULL unless whole */
+	char	   *first_change_sql;	/* a query as a whole: the first time that its changed images concern */
 } WhQueryInput;
+
+/*
+ * A query that is evaluated as a whole as of points in time, because its keys
+ * cannot be followed.  wh_points has columns t and until then, without keys.
+ */
+typedef struct WhQueryWhole
+{
+	char	   *times_sql;		/* every time at which an input's version begins or ends: t */
+	char	   *rows_sql;		/* wh_k1..wh_kn, wh_t, wh_until, then result; reads wh_points */
+	char	   *message;		/* why keys cannot be followed: what mode AS_OF says of it */
+	char	   *detail;			/* or NULL */
+	char	   *hint;			/* what to write instead, or NULL */
+} WhQueryWhole;
 
 /* Mode CURRENT: the query for the rows of touched units only. */
 typedef struct WhQueryUnit
@@ -108,6 +123,12 @@ typedef struct WhQueryPlan
 	 */
 	char	   *direct_sql;		/* wh_k1..wh_kn, wh_t, wh_until, then result */
 	char	   *direct_touched_sql; /* of touched keys; reads wh_touched */
+
+	/*
+	 * Mode AS_OF_OR_WHOLE, when keys cannot be followed: then mode is AS_OF, and
+	 * none of the above is there.  NULL in other cases.
+	 */
+	WhQueryWhole *whole;
 
 	/* mode CURRENT */
 	List	   *units;			/* of WhQueryUnit */

@@ -75,6 +75,19 @@ wh_query_environment(QueryAnalysis *qa)
 	return env;
 }
 
+/* Make an environment in which wh_points is known as a query as a whole reads it. */
+QueryEnvironment *
+wh_query_whole_environment(void)
+{
+	QueryEnvironment *env = create_queryEnv();
+	TupleDesc	points = CreateTemplateTupleDesc(2);
+
+	TupleDescInitEntry(points, 1, "t", TIMESTAMPTZOID, -1, 0);
+	TupleDescInitEntry(points, 2, "until", TIMESTAMPTZOID, -1, 0);
+	announce_relation(env, WH_POINTS_NAME, points);
+	return env;
+}
+
 /*
  * Make a tree printable: the deparser prefers the syntactic name of a Var,
  * which may point into join entries that were rebuilt, and knows no ephemeral

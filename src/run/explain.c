@@ -105,6 +105,20 @@ explain_inputs(Explaining *e)
 	}
 }
 
+/* A query that is evaluated as a whole as of points in time. */
+static void
+explain_whole(Explaining *e)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
+
+	add_line(e, psprintf("-- evaluated as a whole as of every change of its inputs: %s", e->plan->whole->message));
+	TupleDescInitEntry(desc, 1, "t", TIMESTAMPTZOID, -1, 0);
+	TupleDescInitEntry(desc, 2, "until", TIMESTAMPTZOID, -1, 0);
+	wh_spi_register(WH_POINTS_NAME, desc, tuplestore_begin_heap(false, false, work_mem), SHOWN_ROWS);
+	add_statement(e, "times of change", e->plan->whole->times_sql);
+	add_statement(e, "the query as of each time", e->plan->whole->rows_sql);
+}
+
 static void
 explain_as_of(Explaining *e)
 {
@@ -163,7 +177,7 @@ wh_explain(PG_FUNCTION_ARGS)
 					 errdetail("It is a calendar.")));
 		wh_owner_enter(d->relid, &saved);
 		e.plan = wh_query_plan_view(d->definition, d->key_name, d->nkey,
-									d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+									d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF_OR_WHOLE : WH_QUERY_CURRENT);
 	}
 	else
 	{
@@ -174,7 +188,9 @@ wh_explain(PG_FUNCTION_ARGS)
 									f->mode == WH_FACT_LEDGER ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
 	}
 	explain_inputs(&e);
-	if (e.plan->mode == WH_QUERY_AS_OF)
+	if (e.plan->whole)
+		explain_whole(&e);
+	else if (e.plan->mode == WH_QUERY_AS_OF)
 		explain_as_of(&e);
 	else
 		explain_current(&e);

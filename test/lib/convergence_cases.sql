@@ -24,6 +24,9 @@ CALL test.make_dimension('sales', 'a_cust', 'SELECT c.customer_id, c.name, c.reg
   FROM a_customer c LEFT JOIN a_address b ON b.customer_id = c.customer_id AND b.kind = ''B''', '{customer_id}', '{"email": 3}');
 CALL test.make_dimension('sales', 'a_addr', 'SELECT a.address_id, a.zip, c.region, c.name
   FROM a_address a JOIN a_customer c ON c.customer_id = a.customer_id', '{address_id}', order_by => 'zip DESC');
+-- keys that no equality leads to: evaluated as a whole
+CALL test.make_dimension('sales', 'a_rank', 'SELECT customer_id, name, email, row_number() OVER (PARTITION BY region ORDER BY name, customer_id) AS place
+  FROM a_customer', '{customer_id}');
 CALL test.make_fact('sales', 'a_visits', 'SELECT visit_id, customer_id, address_id, amount, at AS visited FROM a_visit',
   '{visit_id}', 'visited', '{"customer_id": {"dimension": "a_cust", "columns": ["customer_id"]}, "address_id": {"dimension": "a_addr", "columns": ["address_id"]}}', 'append');
 CALL test.make_fact('sales', 'a_days', 'SELECT v.visit_id, v.customer_id, v.on_day, v.amount, c.region
@@ -65,6 +68,9 @@ CALL test.make_dimension('stores', 'c_stores', 'SELECT s.country, s.store_no, s.
 CALL test.make_dimension('stores', 'c_grades', 'SELECT country, store_no, max(grade) AS grade, count(*) AS n FROM c_staff GROUP BY country, store_no',
   '{country,store_no}');
 CALL test.make_dimension('stores', 'c_now', 'SELECT country, store_no, title, opened FROM c_store', '{country,store_no}', history => 'none');
+CALL test.make_dimension('stores', 'c_both', 'SELECT coalesce(s.store_no, g.store_no) AS store_no, coalesce(s.country, g.country) AS country, s.title, g.n
+  FROM c_store s FULL JOIN (SELECT country, store_no, count(*) AS n FROM c_staff GROUP BY country, store_no) g ON g.country = s.country AND g.store_no = s.store_no',
+  '{country,store_no}');
 CALL test.make_fact('stores', 'c_events', 'SELECT country, store_no, code, n, at FROM c_event', '{country,code}', 'at',
   '{"store": {"dimension": "c_stores", "columns": ["country", "store_no"]}, "grade": {"dimension": "c_grades", "columns": ["country", "store_no"]},
     "now": {"dimension": "c_now", "columns": ["country", "store_no"]}}', 'append');
@@ -84,6 +90,8 @@ CALL test.make_dimension('prices', 'd_prices', 'SELECT p.item_id, p.area, p.pric
   equal => '{"price": "trim_scale(q.price)"}');
 CALL test.make_dimension('prices', 'd_items', 'SELECT i.item_id, i.name, p.price FROM d_item i
   LEFT JOIN d_price p ON p.item_id = i.item_id AND p.area = i.area', '{item_id}', '{}', equal => '{"price": "trim_scale(q.price)"}');
+CALL test.make_dimension('prices', 'd_areas', 'SELECT area, count(*) AS n, max(label) AS label FROM (SELECT area, label, item_id FROM d_price
+    UNION SELECT area, name, item_id FROM d_item) u GROUP BY area', '{area}', '{}');
 CALL test.make_fact('prices', 'd_sales', 'SELECT s.sale_id, s.item_id, s.area, s.at, s.qty * p.price AS amount FROM d_sale s
   LEFT JOIN d_price p ON p.item_id = s.item_id AND p.area = s.area', '{sale_id}', 'at',
   '{"price": {"dimension": "d_prices", "columns": ["item_id", "area"]}, "item_id": {"dimension": "d_items", "columns": ["item_id"]}}', 'upsert');

@@ -15,7 +15,8 @@ SELECT wh.create_dimension('customer', 'SELECT customer_id, name AS is_current F
 SELECT wh.create_dimension('customer', 'SELECT customer_id, name FROM customer', '{customer_id}', scd => '{"name": 7}');
 SELECT wh.create_dimension('customer', 'SELECT customer_id, name FROM customer', '{customer_id}', scd => '{"nam": 1}');
 SELECT wh.create_dimension('customer', 'SELECT customer_id, name FROM customer', '{customer_id}', effective_grain => 'year');
-SELECT wh.create_dimension('customer', 'SELECT name FROM customer ORDER BY 1 LIMIT 5', '{name}');
+SELECT wh.create_dimension('customer', 'SELECT customer_id, name FROM staging.customer_history', '{customer_id}');
+SELECT wh.create_dimension('first_names', 'SELECT name FROM customer ORDER BY 1 LIMIT 5', '{name}');
 SELECT wh.create_dimension('customer', 'SELECT customer_id, name FROM customer', '{customer_id}');
 SELECT wh.create_dimension('customer', 'SELECT customer_id, name FROM customer', '{customer_id}');
 
