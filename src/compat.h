@@ -50,9 +50,11 @@
 #if PG_VERSION_NUM >= 160000
 #define wh_class_ownercheck(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #define wh_schema_aclcheck(nspid, role, mode) object_aclcheck(NamespaceRelationId, nspid, role, mode)
+#define wh_server_aclcheck(server, role, mode) object_aclcheck(ForeignServerRelationId, server, role, mode)
 #else
 #define wh_class_ownercheck(relid, role) pg_class_ownercheck(relid, role)
 #define wh_schema_aclcheck(nspid, role, mode) pg_namespace_aclcheck(nspid, role, mode)
+#define wh_server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
 #endif
 
 /* 18 gave index_beginscan an argument for instrumentation. */

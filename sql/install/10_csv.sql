@@ -16,19 +16,19 @@ COMMENT ON FOREIGN DATA WRAPPER wh_csv IS 'CSV files: plain, gzip or zstd';
 CREATE FUNCTION wh.read_csv(
     filename text, header text DEFAULT NULL, delimiter text DEFAULT NULL, quote text DEFAULT NULL,
     "null" text DEFAULT NULL, encoding text DEFAULT NULL, compression text DEFAULT NULL,
-    max_record_size text DEFAULT NULL, extra_columns text DEFAULT NULL)
+    max_record_size text DEFAULT NULL, extra_columns text DEFAULT NULL, options jsonb DEFAULT NULL)
     RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100000 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wh_read_csv';
-COMMENT ON FUNCTION wh.read_csv(text, text, text, text, text, text, text, text, text) IS
+COMMENT ON FUNCTION wh.read_csv(text, text, text, text, text, text, text, text, text, jsonb) IS
     'rows of a CSV file on the server''s machine; needs membership in pg_read_server_files';
 
 CREATE FUNCTION wh.sniff_csv(
-    filename text, OUT delimiter text, OUT header text, OUT columns text[], OUT types text[],
-    OUT records bigint, OUT statement text)
+    filename text, options jsonb DEFAULT NULL, OUT delimiter text, OUT header text, OUT columns text[], OUT types text[],
+    OUT records bigint, OUT statement text, OUT misfits bigint, OUT notes text[])
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wh_sniff_csv';
-COMMENT ON FUNCTION wh.sniff_csv(text) IS
+COMMENT ON FUNCTION wh.sniff_csv(text, jsonb) IS
     'what a CSV file looks like, and the CREATE FOREIGN TABLE for it; needs membership in pg_read_server_files';
 
 CREATE FUNCTION wh.csv_errors(foreign_table regclass)
@@ -39,5 +39,5 @@ COMMENT ON FUNCTION wh.csv_errors(regclass) IS
     'everything in the files of a CSV foreign table that cannot be read or converted';
 
 REVOKE ALL ON FUNCTION wh.wh_csv_handler(), wh.wh_csv_validator(text[], oid),
-    wh.read_csv(text, text, text, text, text, text, text, text, text), wh.sniff_csv(text), wh.csv_errors(regclass)
+    wh.read_csv(text, text, text, text, text, text, text, text, text, jsonb), wh.sniff_csv(text, jsonb), wh.csv_errors(regclass)
     FROM PUBLIC;

@@ -32,8 +32,9 @@
 /* Files that EXPLAIN names one by one. */
 #define EXPLAIN_FILES		10
 
-/* Records read to estimate how many there are. */
+/* Records, and bytes, read to estimate how many there are. */
 #define ESTIMATE_RECORDS	200
+#define ESTIMATE_BYTES		(4 * 1024 * 1024)
 
 /* Costs of a row and of a converted value, in units of cpu_tuple_cost. */
 #define ROW_COST			1.0
@@ -82,6 +83,7 @@ estimate_rows(WhCsvTable *table, List *files)
 		if (file->size <= 0)
 			continue;
 		scan = wh_csv_begin(table, file->name, NULL, WH_CSV_COLLECT | WH_CSV_LAZY);
+		wh_csv_set_limit(scan, ESTIMATE_BYTES);
 		while (n < ESTIMATE_RECORDS && (row = wh_csv_next(scan)) != NULL)
 		{
 			if (wh_csv_failed(scan))

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -133,6 +134,32 @@ open_beneath(const char *root, const char *relative)
 }
 
 /*
+ * Take the bytes \xe4 of a listed name back to what they were; returns false
+ * when there are none.
+ */
+static bool
+unescape_name(const char *name, char *out, Size size)
+{
+	bool		any = false;
+	unsigned	byte;
+
+	for (; *name && size > 1; size--)
+	{
+		if (name[0] == '\\' && name[1] == 'x' && isxdigit((unsigned char) name[2]) &&
+			isxdigit((unsigned char) name[3]) && sscanf(name + 2, "%2x", &byte) == 1 && byte >= 0x80)
+		{
+			*out++ = (char) byte;
+			name += 4;
+			any = true;
+		}
+		else
+			*out++ = *name++;
+	}
+	*out = '\0';
+	return any && *name == '\0';
+}
+
+/*
  * Open a file for reading: name is relative to directory and must not lead out
  * of it, also not by symbolic links; without a directory, name is a path.
  *
@@ -146,10 +173,17 @@ wh_csv_open_path(const char *directory, const char *name, WhRowError *err)
 	struct stat st;
 
 	if (directory == NULL)
+	{
+		char		bytes[MAXPGPATH];
+
 		fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd < 0 && errno == ENOENT && unescape_name(name, bytes, sizeof(bytes)))
+			fd = open(bytes, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	}
 	else
 	{
 		char		path[MAXPGPATH];
+		char		bytes[MAXPGPATH];
 		char		root[PATH_MAX];
 		char		real[PATH_MAX];
 		Size		len;
@@ -157,7 +191,10 @@ wh_csv_open_path(const char *directory, const char *name, WhRowError *err)
 		/* A link may lead elsewhere inside: follow it first, then open that. */
 		snprintf(path, sizeof(path), "%s/%s", directory, name);
 		fd = -1;
-		if (realpath(directory, root) != NULL && realpath(path, real) != NULL)
+		if (realpath(directory, root) != NULL &&
+			(realpath(path, real) != NULL ||
+			 (errno == ENOENT && unescape_name(name, bytes, sizeof(bytes)) &&
+			  snprintf(path, sizeof(path), "%s/%s", directory, bytes) > 0 && realpath(path, real) != NULL)))
 		{
 			len = strcmp(root, "/") == 0 ? 0 : strlen(root);
 			if (strncmp(root, real, len) != 0 || real[len] != '/')
@@ -452,6 +489,13 @@ wh_csv_file_checksum(WhCsvFile *file, uint8 *checksum)
 		return false;
 	memcpy(checksum, file->checksum, WH_CSV_CHECKSUM_LENGTH);
 	return true;
+}
+
+/* Return the name by which the file was opened. */
+const char *
+wh_csv_file_name(const WhCsvFile *file)
+{
+	return file->name;
 }
 
 /* Return how many stored bytes have been used. */

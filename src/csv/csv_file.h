@@ -30,6 +30,7 @@ extern WhCsvFile *wh_csv_file_open(MemoryContext context, const char *directory,
 								   WhRowError *err);
 extern ssize_t wh_csv_file_read(WhCsvFile *file, char *buf, Size size,
 								WhRowError *err);
+extern const char *wh_csv_file_name(const WhCsvFile *file);
 extern bool wh_csv_file_checksum(WhCsvFile *file, uint8 *checksum);
 extern int64 wh_csv_file_stored_bytes(WhCsvFile *file);
 extern void wh_csv_file_close(WhCsvFile *file);

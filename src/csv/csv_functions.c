@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -16,11 +17,15 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
+#include "csv/csv_name.h"
 #include "csv/csv_sniff.h"
 #include "csv/csv_source.h"
+#include "csv/csv_statement.h"
 
 PG_FUNCTION_INFO_V1(wh_read_csv);
 PG_FUNCTION_INFO_V1(wh_sniff_csv);
@@ -52,6 +57,51 @@ filename_argument(FunctionCallInfo fcinfo, const char *function)
 	return name;
 }
 
+/* Read an argument of options, a JSON object, as those of a table. */
+static List *
+options_argument(FunctionCallInfo fcinfo, int n)
+{
+	List	   *defs = NIL;
+	Jsonb	   *object;
+	JsonbIterator *iterator;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	char	   *name = NULL;
+	int			depth = 0;
+
+	if (PG_ARGISNULL(n))
+		return NIL;
+	object = PG_GETARG_JSONB_P(n);
+	iterator = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		const char *text = NULL;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_BEGIN_OBJECT && depth == 0)
+			depth++;
+		else if (token == WJB_VALUE && depth == 1 && name)
+		{
+			if (value.type == jbvString)
+				text = pnstrdup(value.val.string.val, value.val.string.len);
+			else if (value.type == jbvBool)
+				text = value.val.boolean ? "true" : "false";
+			else if (value.type == jbvNumeric)
+				text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+		}
+		if (text != NULL)
+			defs = lappend(defs, makeDefElem(name, (Node *) makeString(pstrdup(text)), -1));
+		else if (token != WJB_KEY && token != WJB_BEGIN_OBJECT && token != WJB_END_OBJECT)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("options must be a JSON object of texts, numbers and booleans")));
+	}
+	wh_csv_options_known(defs, ForeignTableRelationId);
+	wh_csv_options_of_a_file(defs);
+	return defs;
+}
+
 /*
  * wh.read_csv(filename text, ...) RETURNS SETOF record: the rows of a file, in
  * the columns of the caller's column list.
@@ -68,11 +118,12 @@ wh_read_csv(PG_FUNCTION_ARGS)
 	WhSourceRow *row;
 	int			i;
 
-	for (i = 0; i < PG_NARGS(); i++)
+	for (i = 0; i < (int) lengthof(read_csv_arguments); i++)
 		if (!PG_ARGISNULL(i))
 			defs = lappend(defs, makeDefElem(pstrdup(read_csv_arguments[i]),
 											 (Node *) makeString(text_to_cstring(PG_GETARG_TEXT_PP(i))),
 											 -1));
+	defs = list_concat(defs, options_argument(fcinfo, lengthof(read_csv_arguments)));
 	wh_csv_options_init(&options);
 	wh_csv_options_apply(&options, defs);
 	wh_csv_options_check(&options);
@@ -86,44 +137,59 @@ wh_read_csv(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* wh.sniff_csv(filename text): a row that says what the file looks like. */
+/* Make an array of texts. */
+static Datum
+text_array(List *texts)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(texts), 1));
+
+	for (int i = 0; i < list_length(texts); i++)
+		elements[i] = CStringGetTextDatum(list_nth(texts, i));
+	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* wh.sniff_csv(filename text, options jsonb): a row that says what the file looks like. */
 Datum
 wh_sniff_csv(PG_FUNCTION_ARGS)
 {
-	char	   *name = filename_argument(fcinfo, "wh.sniff_csv");
-	char	   *base = strrchr(name, '/') + 1;
-	char		delimiter[2] = {0};
-	WhCsvSniff *sniff = wh_csv_sniff(NULL, list_make1(name));
+	static const char *const headers[] = {"match", "skip", "none"};
+	char	   *path = filename_argument(fcinfo, "wh.sniff_csv");
+	char	   *base = strrchr(path, '/') + 1;
+	WhCsvSniff *sniff = wh_csv_sniff(NULL, list_make1(path), options_argument(fcinfo, 1));
 	TupleDesc	desc;
-	Datum	   *columns;
-	Datum	   *types;
-	Datum		values[6];
-	bool		isnull[6] = {0};
-	int			i;
+	List	   *columns = NIL;
+	List	   *types = NIL;
+	Datum		values[8];
+	bool		isnull[8] = {0};
+	const char *server;
+	const char *name;
+	bool		found;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	if (sniff->ncolumns == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-				 errmsg("file \"%s\" is empty", name)));
-	columns = palloc(sizeof(Datum) * sniff->ncolumns);
-	types = palloc(sizeof(Datum) * sniff->ncolumns);
-	for (i = 0; i < sniff->ncolumns; i++)
+				 errmsg("file \"%s\" is empty", path)));
+	for (int i = 0; i < sniff->ncolumns; i++)
 	{
-		columns[i] = CStringGetTextDatum(sniff->columns[i].name);
-		types[i] = CStringGetTextDatum(format_type_be(sniff->columns[i].type));
+		columns = lappend(columns, sniff->columns[i].name);
+		types = lappend(types, format_type_be(sniff->columns[i].type.type));
 	}
-	delimiter[0] = sniff->delimiter;
-	values[0] = CStringGetTextDatum(delimiter);
-	values[1] = CStringGetTextDatum(sniff->header == WH_CSV_HEADER_MATCH ? "match" : "none");
-	values[2] = PointerGetDatum(construct_array(columns, sniff->ncolumns, TEXTOID, -1, false, TYPALIGN_INT));
-	values[3] = PointerGetDatum(construct_array(types, sniff->ncolumns, TEXTOID, -1, false, TYPALIGN_INT));
+	server = wh_csv_server_of_file(path, &name, &found);
+	if (!found)
+		sniff->notes = lappend(sniff->notes, psprintf("no server of wrapper wh_csv reads this file: make server \"%s\" first", server));
+	values[0] = CStringGetTextDatum(sniff->options.dialect.delimiter);
+	values[1] = CStringGetTextDatum(headers[sniff->options.header]);
+	values[2] = text_array(columns);
+	values[3] = text_array(types);
 	values[4] = Int64GetDatum(sniff->records);
 	values[5] = CStringGetTextDatum(psprintf("%s;",
 											 wh_csv_sniff_statement(sniff, NULL,
 																	wh_csv_plain_name(pnstrdup(base, strcspn(base, "."))),
-																	"files", "filename", name)));
+																	server, "filename", name)));
+	values[6] = Int64GetDatum(sniff->misfits);
+	values[7] = text_array(sniff->notes);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }
 

@@ -6,7 +6,21 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation_d.h"
+#include "utils/formatting.h"
+
 #include "csv/csv_scan.h"
+
+/* Say whether a name of the header is one of a column. */
+static bool
+same_name(const WhCsvTable *table, const char *in_file, const char *name)
+{
+	if (strcmp(in_file, name) == 0)
+		return true;
+	return table->options.any_case &&
+		strcmp(str_tolower(in_file, strlen(in_file), DEFAULT_COLLATION_OID),
+			   str_tolower(name, strlen(name), DEFAULT_COLLATION_OID)) == 0;
+}
 
 /* Find each column's field by the header's names; returns false on error. */
 bool
@@ -36,28 +50,41 @@ wh_csv_match_header(WhCsvScan *scan, WhCsvRecord *header)
 	for (k = 0; k < table->ncolumns; k++)
 	{
 		WhCsvColumn *column = &table->columns[k];
+		const char *name = NULL;
+		int			found = -1;
+		int			count = 0;
 
 		if (column->is_filename || column->is_line)
 			continue;
-		for (i = 0; i < header->nfields; i++)
+		for (int n = 0; n < list_length(column->names) && count == 0; n++)
 		{
-			if (strcmp(names[i], column->name) != 0)
-				continue;
-			if (scan->field_of[column->attnum - 1] >= 0)
+			name = list_nth(column->names, n);
+			for (i = 0; i < header->nfields; i++)
 			{
-				wh_csv_add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
-						  psprintf("column \"%s\" is more than once in the header", column->name));
-				ok = false;
-				break;
+				if (!same_name(table, names[i], name))
+					continue;
+				count++;
+				if (column->occurrence == 0 || count == column->occurrence)
+					found = i;
 			}
-			scan->field_of[column->attnum - 1] = i;
-			used[i] = true;
 		}
-		if (scan->field_of[column->attnum - 1] < 0)
+		if (count > 1 && column->occurrence == 0)
 		{
 			wh_csv_add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
-					  psprintf("column \"%s\" is missing from the header", column->name));
+							 psprintf("column \"%s\" is more than once in the header", name));
 			ok = false;
+		}
+		else if (found < 0 && !table->options.missing_null)
+		{
+			wh_csv_add_error(scan, column->attnum, ERRCODE_BAD_COPY_FILE_FORMAT,
+							 count ? psprintf("column \"%s\" is only %d times in the header", name, count) :
+							 psprintf("column \"%s\" is missing from the header", (char *) linitial(column->names)));
+			ok = false;
+		}
+		if (found >= 0)
+		{
+			scan->field_of[column->attnum - 1] = found;
+			used[found] = true;
 		}
 	}
 	for (i = 0; table->options.extra_error && i < header->nfields; i++)

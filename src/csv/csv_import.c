@@ -7,13 +7,19 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_foreign_table.h"
 #include "foreign/foreign.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/resowner.h"
 
 #include "csv/csv_fdw.h"
 #include "csv/csv_list.h"
+#include "csv/csv_name.h"
 #include "csv/csv_options.h"
 #include "csv/csv_sniff.h"
+#include "csv/csv_statement.h"
 
 /* Files of a family that are looked at. */
 #define FAMILY_SAMPLE	8
@@ -43,26 +49,26 @@ csv_suffix(const char *name)
 	{
 		Size		n = strlen(suffixes[i]);
 
-		if (len > n && strcmp(name + len - n, suffixes[i]) == 0)
-			return suffixes[i];
+		if (len > n && pg_strcasecmp(name + len - n, suffixes[i]) == 0)
+			return name + len - n;
 	}
 	return NULL;
 }
 
 /*
- * Return the length of name before _ and a number or date that ends it; 0 when
- * there is none.
+ * Return the length of name before the number or date that ends it, with what
+ * separates them; 0 when there is none.
  */
 static int
 stem_length(const char *name, int len)
 {
 	int			i = len;
 
-	while (i > 0 && strchr("0123456789-_T:", name[i - 1]) != NULL)
+	while (i > 0 && strchr("0123456789-_T:. ", name[i - 1]) != NULL)
 		i--;
-	while (i < len && !(name[i] == '_' && name[i + 1] >= '0' && name[i + 1] <= '9'))
+	while (i < len && !(strchr("-_. ", name[i]) != NULL && name[i + 1] >= '0' && name[i + 1] <= '9'))
 		i++;
-	return i < len ? i : 0;
+	return i < len ? i + 1 : 0;
 }
 
 /* Find or make the family of a table name. */
@@ -106,8 +112,14 @@ find_families(List *files)
 		int			len,
 					stem;
 
-		if (suffix == NULL || file->size < 0)
+		if (suffix == NULL)
 			continue;
+		if (file->size < 0)
+		{
+			ereport(WARNING,
+					(errmsg("no table is made for \"%s\": it is no file that can be read", file->name)));
+			continue;
+		}
 		len = strlen(base) - strlen(suffix);
 		stem = stem_length(base, len);
 		if (stem > 0)
@@ -118,7 +130,7 @@ find_families(List *files)
 			family->suffix = pstrdup(suffix);
 			families = lappend(families, family);
 		}
-		family->table = wh_csv_plain_name(pnstrdup(base, stem > 0 ? stem : len));
+		family->table = wh_csv_plain_name(pnstrdup(base, stem > 1 ? stem - 1 : len));
 		family->files = lappend(family->files, file->name);
 	}
 
@@ -170,6 +182,72 @@ sample_files(List *files)
 	return result;
 }
 
+/* Write a name so that a pattern takes it as it is. */
+static char *
+pattern_of_name(const char *name)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (; *name; name++)
+		appendStringInfo(&out, strchr("[*?\\", *name) ? "[%c]" : "%c", *name);
+	return out.data;
+}
+
+/*
+ * Look at the files of a family within a subtransaction.  Returns NULL and warns
+ * when there can be no table for them.
+ */
+static WhCsvSniff *
+sniff_family(const char *directory, Family *family, List *given)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	WhCsvSniff *volatile sniff = NULL;
+	const char *file = linitial(family->files);
+	ListCell   *lc;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		sniff = wh_csv_sniff(directory, sample_files(family->files), given);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		/* What is not about the file ends the statement: a cancel, a lack of memory. */
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
+			error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+			ReThrowError(error);
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("no table is made for file \"%s\": %s", file, error->message)));
+		return NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (sniff->ncolumns == 0)
+	{
+		ereport(WARNING,
+				(errmsg("file \"%s\" is empty: no table is made for it", file)));
+		return NULL;
+	}
+	foreach(lc, sniff->notes)
+		ereport(WARNING,
+				(errmsg("table \"%s\", file \"%s\": %s", family->table, file, (char *) lfirst(lc))));
+	return sniff;
+}
+
 /*
  * Write the CREATE FOREIGN TABLE statements of IMPORT FOREIGN SCHEMA.  The
  * remote schema is "." or a directory below the server's.
@@ -184,11 +262,8 @@ wh_csv_import(ImportForeignSchemaStmt *stmt, Oid serverid)
 	ListCell   *lc;
 	char	   *prefix = "";
 
-	if (stmt->options != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", ((DefElem *) linitial(stmt->options))->defname),
-				 errhint("There are no valid options in this context.")));
+	wh_csv_options_known(stmt->options, ForeignTableRelationId);
+	wh_csv_options_of_a_file(stmt->options);
 	wh_csv_options_init(&options);
 	wh_csv_options_apply(&options, server->options);
 	if (options.directory == NULL)
@@ -216,19 +291,14 @@ wh_csv_import(ImportForeignSchemaStmt *stmt, Oid serverid)
 
 		if (!is_wanted(stmt, family->table))
 			continue;
-		sniff = wh_csv_sniff(options.directory, sample_files(family->files));
-		if (sniff->ncolumns == 0)
-		{
-			ereport(WARNING,
-					(errmsg("file \"%s\" is empty: no table is made for it", value)));
+		sniff = sniff_family(options.directory, family, stmt->options);
+		if (sniff == NULL)
 			continue;
-		}
 		if (family->stem != NULL)
 		{
 			option = "pattern";
-			value = psprintf("%s%s_[0-9]*%s%s", prefix, family->stem,
-							 family->mixed ? ".csv" : family->suffix,
-							 family->mixed ? "*" : "");
+			value = psprintf("%s%s[0-9]*%s", pattern_of_name(prefix), pattern_of_name(family->stem),
+							 family->mixed ? ".[cCtT][sS][vV]*" : family->suffix);
 		}
 		commands = lappend(commands,
 						   wh_csv_sniff_statement(sniff, stmt->local_schema, family->table,

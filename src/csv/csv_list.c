@@ -13,6 +13,8 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 
@@ -36,6 +38,37 @@ is_beneath(const char *directory, const char *path)
 }
 
 /*
+ * Make text of a file's name: what is no text in the database's encoding is
+ * written as \xe4.  wh_csv_open_path takes such a name back.
+ */
+static char *
+text_of_name(const char *name)
+{
+	StringInfoData out;
+	int			encoding = GetDatabaseEncoding();
+	int			len = strlen(name);
+
+	if (pg_verify_mbstr(encoding, name, len, true))
+		return pstrdup(name);
+	initStringInfo(&out);
+	while (len > 0)
+	{
+		int			n = Min(pg_encoding_mblen_bounded(encoding, name), len);
+
+		if (pg_verify_mbstr(encoding, name, n, true))
+			appendBinaryStringInfo(&out, name, n);
+		else
+		{
+			appendStringInfo(&out, "\\x%02x", (unsigned char) *name);
+			n = 1;
+		}
+		name += n;
+		len -= n;
+	}
+	return out.data;
+}
+
+/*
  * Describe one file.  What can't be looked at has size -1: opening it says why.
  */
 WhCsvFileInfo *
@@ -44,13 +77,14 @@ wh_csv_file_info(const char *directory, const char *name)
 	WhCsvFileInfo *info = palloc0(sizeof(WhCsvFileInfo));
 	struct stat st;
 
-	info->name = pstrdup(name);
+	info->name = text_of_name(name);
 	info->path = directory ? psprintf("%s/%s", directory, name) : pstrdup(name);
 	info->size = -1;
 	if (is_beneath(directory, info->path) && stat(info->path, &st) == 0 &&
 		S_ISREG(st.st_mode))
 	{
 		info->size = st.st_size;
+		info->modified = st.st_mtim.tv_sec;
 		info->state = psprintf("%llu/%llu/%lld/%lld.%09ld",
 							   (unsigned long long) st.st_dev,
 							   (unsigned long long) st.st_ino,

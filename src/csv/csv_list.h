@@ -12,8 +12,9 @@
 /* A file, as it was when listed. */
 typedef struct WhCsvFileInfo
 {
-	char	   *name;			/* relative to the directory, or as given */
+	char	   *name;			/* relative to the directory, or as given; valid text */
 	char	   *path;			/* for messages and the operating system */
+	time_t		modified;
 	int64		size;			/* stored bytes; -1 = could not be looked at */
 	char	   *state;			/* device, inode, size and change time; NULL with size -1 */
 } WhCsvFileInfo;

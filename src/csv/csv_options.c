@@ -10,17 +10,20 @@
 #include "access/reloptions.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_authid_d.h"
+#include "catalog/pg_collation_d.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
 #include "commands/defrem.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "regex/regex.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "csv/csv_option_value.h"
 #include "csv/csv_options.h"
 
 /* Lowest byte that may be part of a longer character in some encoding. */
@@ -37,18 +40,49 @@ typedef struct WhCsvOption
 
 static const WhCsvOption valid_options[] = {
 	{"directory", ForeignServerRelationId},
+	{"comment", ForeignTableRelationId},
 	{"compression", ForeignTableRelationId},
+	{"currency", ForeignTableRelationId},
+	{"date_format", ForeignTableRelationId},
+	{"decimal", ForeignTableRelationId},
 	{"delimiter", ForeignTableRelationId},
 	{"encoding", ForeignTableRelationId},
+	{"escape", ForeignTableRelationId},
 	{"extra_columns", ForeignTableRelationId},
 	{"filename", ForeignTableRelationId},
+	{"format", ForeignTableRelationId},
 	{"header", ForeignTableRelationId},
+	{"long_records", ForeignTableRelationId},
 	{"max_record_size", ForeignTableRelationId},
+	{"missing_columns", ForeignTableRelationId},
+	{"name_case", ForeignTableRelationId},
+	{"negative", ForeignTableRelationId},
 	{"null", ForeignTableRelationId},
 	{"pattern", ForeignTableRelationId},
+	{"percent", ForeignTableRelationId},
 	{"quote", ForeignTableRelationId},
+	{"quoted_null", ForeignTableRelationId},
+	{"settle", ForeignTableRelationId},
+	{"short_records", ForeignTableRelationId},
+	{"skip", ForeignTableRelationId},
+	{"skip_footer", ForeignTableRelationId},
+	{"thousands", ForeignTableRelationId},
+	{"time_zone", ForeignTableRelationId},
+	{"trim", ForeignTableRelationId},
+	{"currency", AttributeRelationId},
+	{"date_format", AttributeRelationId},
+	{"decimal", AttributeRelationId},
+	{"match", AttributeRelationId},
 	{"metadata", AttributeRelationId},
 	{"name", AttributeRelationId},
+	{"negative", AttributeRelationId},
+	{"null", AttributeRelationId},
+	{"occurrence", AttributeRelationId},
+	{"path", AttributeRelationId},
+	{"percent", AttributeRelationId},
+	{"position", AttributeRelationId},
+	{"quoted_null", AttributeRelationId},
+	{"thousands", AttributeRelationId},
 	{NULL, InvalidOid}
 };
 
@@ -79,72 +113,159 @@ wh_csv_options_init(WhCsvOptions *options)
 {
 	memset(options, 0, sizeof(*options));
 	options->header = WH_CSV_HEADER_MATCH;
-	options->delimiter = ',';
-	options->quote = '"';
-	options->null_string = "";
+	strcpy(options->dialect.delimiter, ",");
+	options->dialect.quote = '"';
+	options->dialect.escape = -1;
+	wh_value_format_init(&options->field.format);
+	options->field.nulls = list_make1("");
 	options->encoding = -1;
 	options->compression = WH_CSV_AUTO;
 	options->max_record = WH_CSV_MAX_RECORD;
 }
 
-/* Raise the error of an option whose value is none of those allowed. */
+/* Read the encoding, to which PostgreSQL's names are known, and UTF-16. */
 static void
-bad_value(const char *option, const char *value, const char *allowed)
+set_encoding(WhCsvOptions *options, const char *value)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", option, value),
-			 errhint("Valid values are: %s.", allowed)));
-}
-
-/* Read an option that is one byte. */
-static char
-one_byte(const char *option, const char *value)
-{
-	if (strlen(value) != 1 || *value == '\n' || *value == '\r' || IS_HIGHBIT_SET(*value))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", option, value),
-				 errhint("It must be a single one-byte character, and no line end.")));
-	return *value;
-}
-
-/* Refuse a path with a component "..". */
-static void
-check_path(const char *option, const char *path)
-{
-	const char *p = path;
-
-	if (*path == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("option \"%s\" must not be empty", option)));
-	while (p != NULL)
+	options->utf16 = pg_strncasecmp(value, "utf16", 5) == 0 || pg_strncasecmp(value, "utf-16", 6) == 0;
+	if (options->utf16)
 	{
-		if (p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("option \"%s\" must not contain \"..\"", option)));
-		p = strchr(p, '/');
-		if (p != NULL)
-			p++;
+		const char *order = value + (value[3] == '-' ? 6 : 5);
+
+		options->big_endian = pg_strcasecmp(order, "be") == 0;
+		options->encoding = PG_UTF8;
+		if (options->big_endian || *order == '\0' || pg_strcasecmp(order, "le") == 0)
+			return;
 	}
-}
-
-/* Read max_record_size: bytes, or a number with a unit. */
-static Size
-record_size(const char *value)
-{
-	int			n;
-	const char *hint = NULL;
-
-	if (!parse_int(value, &n, GUC_UNIT_BYTE, &hint) || n < 1 || n > (int) (MaxAllocSize / 2))
+	options->encoding = pg_char_to_encoding(value);
+	if (options->encoding < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("invalid value for option \"max_record_size\": \"%s\"", value),
-				 hint ? errhint("%s", _(hint)) :
-				 errhint("It must be between 1 and %d bytes.", (int) (MaxAllocSize / 2))));
-	return n;
+				 errmsg("invalid value for option \"encoding\": \"%s\"", value),
+				 errhint("It must be the name of an encoding that PostgreSQL knows, UTF16, UTF16LE or UTF16BE.")));
+}
+
+/* Read a delimiter of one or several bytes. */
+static void
+set_delimiter(WhCsvOptions *options, const char *value)
+{
+	if (*value == '\0' || strlen(value) > WH_CSV_DELIMITER || strpbrk(value, "\r\n") != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"delimiter\": \"%s\"", value),
+				 errhint("It must be one to %d bytes, without a line end.", WH_CSV_DELIMITER)));
+	strcpy(options->dialect.delimiter, value);
+	options->delimiter_given = true;
+}
+
+/* Read a text that separates groups of digits: one character, not a digit. */
+static const char *
+separator(const char *name, const char *value)
+{
+	if (*value == '\0' || pg_mblen(value) != (int) strlen(value) || strchr("0123456789+-eE", *value) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("It must be one character that is no part of a number.")));
+	return value;
+}
+
+/*
+ * Read an option of a table or column that says how fields become values;
+ * returns false when it is none.
+ */
+bool
+wh_csv_field_option(WhCsvFieldOptions *field, const char *name, const char *value)
+{
+	WhValueFormat *format = &field->format;
+
+	if (strcmp(name, "date_format") == 0)
+	{
+		char	   *message;
+
+		format->date_format = pg_strcasecmp(value, "ISO") == 0 ? NULL : value;
+		if (format->date_format && wh_date_pattern_compile(value, &message) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+					 errmsg("invalid value for option \"date_format\": \"%s\"", value),
+					 errdetail("In this format, %s.", message),
+					 errhint("Write ISO, excel, excel1904, epoch, epoch_ms, or letters such as DD.MM.YYYY HH24:MI:SS.")));
+	}
+	else if (strcmp(name, "decimal") == 0)
+		format->decimal = *separator(name, value);
+	else if (strcmp(name, "thousands") == 0)
+		format->thousands = *value ? separator(name, value) : NULL;
+	else if (strcmp(name, "negative") == 0)
+	{
+		int			choice = wh_csv_choice(name, value, (const char *const[]) {"minus", "parentheses", "trailing", "any", NULL});
+
+		format->parentheses = choice == 1 || choice == 3;
+		format->trailing_minus = choice == 2 || choice == 3;
+	}
+	else if (strcmp(name, "percent") == 0)
+		format->percent = (WhValuePercent) wh_csv_choice(name, value, (const char *const[]) {"error", "keep", "divide", NULL});
+	else if (strcmp(name, "currency") == 0)
+	{
+		List	   *signs = *value ? wh_csv_text_list(name, value) : NIL;
+		const char **array = palloc0(sizeof(char *) * (list_length(signs) + 1));
+
+		for (int i = 0; i < list_length(signs); i++)
+		{
+			array[i] = list_nth(signs, i);
+			if (*array[i] == '\0')
+				wh_csv_bad_value(name, value, "signs that are not empty");
+		}
+		format->currencies = signs ? array : NULL;
+	}
+	else if (strcmp(name, "null") == 0)
+		field->nulls = wh_csv_text_list(name, value);
+	else if (strcmp(name, "quoted_null") == 0)
+		field->quoted_null = (WhCsvQuotedNull) wh_csv_choice(name, value, (const char *const[]) {"never", "not_text", "always", NULL});
+	else
+		return false;
+	return true;
+}
+
+/* Read an option that says which lines and fields are data; false when it is none. */
+static bool
+shape_option(WhCsvOptions *options, const char *name, const char *value)
+{
+	WhCsvDialect *dialect = &options->dialect;
+
+	if (strcmp(name, "format") == 0)
+		options->format = (WhCsvFormat) wh_csv_choice(name, value, (const char *const[]) {"csv", "fixed", "json", NULL});
+	else if (strcmp(name, "header") == 0)
+	{
+		options->header = (WhCsvHeader) wh_csv_choice(name, value, (const char *const[]) {"match", "skip", "none", NULL});
+		options->header_given = true;
+	}
+	else if (strcmp(name, "delimiter") == 0)
+		set_delimiter(options, value);
+	else if (strcmp(name, "quote") == 0)
+		dialect->quote = wh_csv_one_byte_or_none(name, value);
+	else if (strcmp(name, "escape") == 0)
+		dialect->escape = wh_csv_one_byte_or_none(name, value);
+	else if (strcmp(name, "trim") == 0)
+		dialect->trim = wh_csv_boolean(name, value);
+	else if (strcmp(name, "comment") == 0)
+		options->comment = *value ? value : NULL;
+	else if (strcmp(name, "skip") == 0)
+		options->skip = wh_csv_count(name, value, 0, 0, 1000000);
+	else if (strcmp(name, "skip_footer") == 0)
+		options->skip_footer = wh_csv_count(name, value, 0, 0, 10000);
+	else if (strcmp(name, "extra_columns") == 0)
+		options->extra_error = wh_csv_choice(name, value, (const char *const[]) {"ignore", "error", NULL}) == 1;
+	else if (strcmp(name, "missing_columns") == 0)
+		options->missing_null = wh_csv_choice(name, value, (const char *const[]) {"error", "null", NULL}) == 1;
+	else if (strcmp(name, "name_case") == 0)
+		options->any_case = wh_csv_choice(name, value, (const char *const[]) {"match", "ignore", NULL}) == 1;
+	else if (strcmp(name, "short_records") == 0)
+		options->pad_short = wh_csv_choice(name, value, (const char *const[]) {"error", "pad", NULL}) == 1;
+	else if (strcmp(name, "long_records") == 0)
+		options->long_records = (WhCsvLong) wh_csv_choice(name, value, (const char *const[]) {"error", "empty", "ignore", NULL});
+	else
+		return false;
+	return true;
 }
 
 /* Read options from DefElems, each checked by itself. */
@@ -159,6 +280,8 @@ wh_csv_options_apply(WhCsvOptions *options, List *defs)
 		char	   *name = def->defname;
 		char	   *value = defGetString(def);
 
+		if (wh_csv_field_option(&options->field, name, value) || shape_option(options, name, value))
+			continue;
 		if (strcmp(name, "directory") == 0)
 		{
 			if (!is_absolute_path(value))
@@ -169,71 +292,52 @@ wh_csv_options_apply(WhCsvOptions *options, List *defs)
 		}
 		else if (strcmp(name, "filename") == 0)
 		{
-			check_path(name, value);
+			wh_csv_check_path(name, value);
 			options->filename = value;
 		}
 		else if (strcmp(name, "pattern") == 0)
 		{
-			check_path(name, value);
+			wh_csv_check_path(name, value);
 			options->pattern = value;
 		}
-		else if (strcmp(name, "header") == 0)
-		{
-			if (strcmp(value, "match") == 0)
-				options->header = WH_CSV_HEADER_MATCH;
-			else if (strcmp(value, "skip") == 0)
-				options->header = WH_CSV_HEADER_SKIP;
-			else if (strcmp(value, "none") == 0)
-				options->header = WH_CSV_HEADER_NONE;
-			else
-				bad_value(name, value, "match, skip, none");
-		}
-		else if (strcmp(name, "delimiter") == 0)
-			options->delimiter = one_byte(name, value);
-		else if (strcmp(name, "quote") == 0)
-			options->quote = one_byte(name, value);
-		else if (strcmp(name, "null") == 0)
-			options->null_string = value;
 		else if (strcmp(name, "encoding") == 0)
-		{
-			options->encoding = pg_char_to_encoding(value);
-			if (options->encoding < 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						 errmsg("invalid value for option \"encoding\": \"%s\"", value),
-						 errhint("It must be the name of an encoding that PostgreSQL knows.")));
-		}
+			set_encoding(options, value);
 		else if (strcmp(name, "compression") == 0)
-		{
-			if (strcmp(value, "auto") == 0)
-				options->compression = WH_CSV_AUTO;
-			else if (strcmp(value, "none") == 0)
-				options->compression = WH_CSV_PLAIN;
-			else if (strcmp(value, "gzip") == 0)
-				options->compression = WH_CSV_GZIP;
-			else if (strcmp(value, "zstd") == 0)
-				options->compression = WH_CSV_ZSTD;
-			else
-				bad_value(name, value, "auto, gzip, zstd, none");
-		}
+			options->compression = (WhCsvCompression) wh_csv_choice(name, value, (const char *const[]) {"auto", "none", "gzip", "zstd", NULL});
 		else if (strcmp(name, "max_record_size") == 0)
-			options->max_record = record_size(value);
-		else if (strcmp(name, "extra_columns") == 0)
+			options->max_record = wh_csv_count(name, value, GUC_UNIT_BYTE, 1, (int) (MaxAllocSize / 2));
+		else if (strcmp(name, "settle") == 0)
+			options->settle = wh_csv_count(name, value, GUC_UNIT_S, 0, PG_INT32_MAX);
+		else if (strcmp(name, "time_zone") == 0)
 		{
-			if (strcmp(value, "ignore") == 0)
-				options->extra_error = false;
-			else if (strcmp(value, "error") == 0)
-				options->extra_error = true;
-			else
-				bad_value(name, value, "ignore, error");
+			if (pg_tzset(value) == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("time zone \"%s\" not recognized", value)));
+			options->time_zone = value;
 		}
 		else if (strcmp(name, "metadata") == 0)
+			(void) wh_csv_choice(name, value, (const char *const[]) {"filename", "line", NULL});
+		else if (strcmp(name, "match") == 0)
+			(void) RE_compile_and_cache(cstring_to_text(value), REG_ADVANCED, C_COLLATION_OID);
+		else if (strcmp(name, "position") == 0)
 		{
-			if (strcmp(value, "filename") != 0 && strcmp(value, "line") != 0)
-				bad_value(name, value, "filename, line");
+			int			from,
+						to;
+
+			wh_csv_position(name, value, &from, &to);
 		}
-		else if (strcmp(name, "name") != 0)
+		else if (strcmp(name, "occurrence") == 0)
+			(void) wh_csv_count(name, value, 0, 1, MaxAttrNumber);
+		else if (strcmp(name, "name") != 0 && strcmp(name, "path") != 0)
 			elog(ERROR, "unexpected option \"%s\"", name);
+	}
+	if (options->format != WH_CSV_DELIMITED)
+	{
+		if (!options->header_given)
+			options->header = WH_CSV_HEADER_NONE;
+		options->dialect.delimiter[0] = '\0';
+		options->dialect.quote = options->dialect.escape = -1;
 	}
 }
 
@@ -241,17 +345,33 @@ wh_csv_options_apply(WhCsvOptions *options, List *defs)
 void
 wh_csv_options_check(const WhCsvOptions *options)
 {
-	if (options->delimiter == options->quote)
+	const WhCsvDialect *dialect = &options->dialect;
+	bool		trails = (unsigned char) dialect->delimiter[0] >= FIRST_TRAIL_BYTE ||
+		dialect->quote >= FIRST_TRAIL_BYTE || dialect->escape >= FIRST_TRAIL_BYTE;
+
+	if (dialect->quote >= 0 && strchr(dialect->delimiter, dialect->quote) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("options \"delimiter\" and \"quote\" must differ")));
+	if (dialect->escape >= 0 && (unsigned char) dialect->delimiter[0] == dialect->escape)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("options \"delimiter\" and \"escape\" must differ")));
 	if (options->filename != NULL && options->pattern != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("options \"filename\" and \"pattern\" exclude each other")));
-	if (options->encoding >= 0 && PG_ENCODING_IS_CLIENT_ONLY(options->encoding) &&
-		((unsigned char) options->delimiter >= FIRST_TRAIL_BYTE ||
-		 (unsigned char) options->quote >= FIRST_TRAIL_BYTE))
+	if (options->format != WH_CSV_DELIMITED && options->header == WH_CSV_HEADER_MATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("a file of format fixed or json has no header to match"),
+				 errhint("Write header 'skip' when its first line is no data.")));
+	if (options->field.format.thousands && options->field.format.thousands[0] == options->field.format.decimal)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("options \"decimal\" and \"thousands\" must differ"),
+				 errhint("The decimal point is \".\" unless the option says otherwise.")));
+	if (options->encoding >= 0 && PG_ENCODING_IS_CLIENT_ONLY(options->encoding) && trails)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("delimiter or quote can be part of a character in encoding %s",
@@ -296,16 +416,10 @@ unknown_option(const char *name, Oid catalog)
 			 errhint("There are no valid options in this context.")));
 }
 
-/*
- * wh.wh_csv_validator(options text[], catalog oid): validate the options of a
- * wrapper, server, user mapping, table or column.
- */
-Datum
-wh_csv_fdw_validator(PG_FUNCTION_ARGS)
+/* Raise the error of the first option that is not valid in a catalog. */
+void
+wh_csv_options_known(List *defs, Oid catalog)
 {
-	List	   *defs = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
-	WhCsvOptions options;
 	ListCell   *lc;
 
 	foreach(lc, defs)
@@ -319,7 +433,37 @@ wh_csv_fdw_validator(PG_FUNCTION_ARGS)
 		if (option->name == NULL)
 			unknown_option(def->defname, catalog);
 	}
+}
 
+/* Refuse options that say which files a table has: here they are known. */
+void
+wh_csv_options_of_a_file(List *defs)
+{
+	ListCell   *lc;
+
+	foreach(lc, defs)
+	{
+		const char *name = ((DefElem *) lfirst(lc))->defname;
+
+		if (strcmp(name, "filename") == 0 || strcmp(name, "pattern") == 0 || strcmp(name, "settle") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("option \"%s\" cannot be given here", name)));
+	}
+}
+
+/*
+ * wh.wh_csv_validator(options text[], catalog oid): validate the options of a
+ * wrapper, server, user mapping, table or column.
+ */
+Datum
+wh_csv_fdw_validator(PG_FUNCTION_ARGS)
+{
+	List	   *defs = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	WhCsvOptions options;
+
+	wh_csv_options_known(defs, catalog);
 	wh_csv_options_init(&options);
 	wh_csv_options_apply(&options, defs);
 	wh_csv_options_check(&options);

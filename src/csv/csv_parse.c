@@ -2,7 +2,7 @@
  * csv_parse.c
  *	  Splits one CSV record in memory into its fields, by libcsv.
  *
- * The dialect is libcsv's.  A field that begins with a quote is read in its
+ * The dialect is libcsv's; others are csv_dialect.c's.  A field that begins with a quote is read in its
  * strict mode: what follows a closing quote must be a delimiter or a line end.
  * Any other field ends at the next delimiter or line end, whatever else is in
  * it.  libcsv finds that a byte at a time; fields without a quote inside are
@@ -33,13 +33,16 @@
 
 #define BLOCK				64
 
+/* A quote that no byte is. */
+#define NO_QUOTE			256
+
 struct WhCsvParser
 {
 	char		delimiter;
-	char		quote;
+	int			quote;			/* NO_QUOTE = none */
 	Size		max_record;
 	WhCsvRecord record;
-	int			capacity;		/* of record.ends and record.values */
+	WhCsvSplitter *splitter;	/* of another dialect; NULL = it is libcsv's */
 
 	/* The block of bytes last looked at, and where it has special bytes. */
 	const char *block;
@@ -88,17 +91,23 @@ free_parser(void *arg)
  * Make a parser in context.  max_record is in bytes, line end not counted.
  */
 WhCsvParser *
-wh_csv_parser_create(MemoryContext context, char delimiter, char quote,
-					 Size max_record)
+wh_csv_parser_create(MemoryContext context, const WhCsvDialect *dialect, Size max_record)
 {
 	WhCsvParser *parser = MemoryContextAllocZero(context, sizeof(WhCsvParser));
+	WhCsvRecord *record = &parser->record;
 
-	parser->delimiter = delimiter;
-	parser->quote = quote;
+	parser->delimiter = dialect->delimiter[0];
+	parser->quote = dialect->quote >= 0 ? dialect->quote : NO_QUOTE;
 	parser->max_record = max_record;
-	parser->capacity = 64;
-	parser->record.ends = MemoryContextAlloc(context, parser->capacity * sizeof(uint32));
-	parser->record.values = MemoryContextAlloc(context, parser->capacity * sizeof(WhCsvValue));
+	record->capacity = 64;
+	record->step = 1;
+	record->ends = MemoryContextAlloc(context, record->capacity * sizeof(uint32));
+	record->values = MemoryContextAlloc(context, record->capacity * sizeof(WhCsvValue));
+	if (strlen(dialect->delimiter) != 1 || dialect->escape >= 0 || dialect->trim)
+	{
+		parser->splitter = wh_csv_splitter_create(context, dialect, max_record, record);
+		return parser;
+	}
 	parser->text_size = 1024;
 	parser->text = MemoryContextAlloc(context, parser->text_size);
 	if (csv_init(&parser->csv, CSV_STRICT) != 0)
@@ -106,8 +115,8 @@ wh_csv_parser_create(MemoryContext context, char delimiter, char quote,
 	parser->free_csv.func = free_parser;
 	parser->free_csv.arg = parser;
 	MemoryContextRegisterResetCallback(context, &parser->free_csv);
-	csv_set_delim(&parser->csv, (unsigned char) delimiter);
-	csv_set_quote(&parser->csv, (unsigned char) quote);
+	csv_set_delim(&parser->csv, (unsigned char) parser->delimiter);
+	csv_set_quote(&parser->csv, (unsigned char) (dialect->quote >= 0 ? dialect->quote : '\0'));
 	csv_set_space_func(&parser->csv, no_space);
 	csv_set_blk_size(&parser->csv, FIELD_BUFFER_STEP);
 	return parser;
@@ -127,17 +136,6 @@ wh_csv_parser_forget(WhCsvParser *parser)
 	parser->block = NULL;
 }
 
-/* Make room for one more field. */
-static void
-grow_fields(WhCsvParser *parser)
-{
-	parser->capacity *= 2;
-	parser->record.ends = repalloc_huge(parser->record.ends,
-										(Size) parser->capacity * sizeof(uint32));
-	parser->record.values = repalloc_huge(parser->record.values,
-										  (Size) parser->capacity * sizeof(WhCsvValue));
-}
-
 /*
  * Mark the bytes among the 64 at p that may end a field, or are quotes or NUL.
  */
@@ -149,7 +147,7 @@ find_special(const WhCsvParser *parser, const char *p, bool *high)
 
 #ifdef __SSE2__
 	const __m128i delimiter = _mm_set1_epi8(parser->delimiter);
-	const __m128i quote = _mm_set1_epi8(parser->quote);
+	const __m128i quote = _mm_set1_epi8(parser->quote == NO_QUOTE ? 0 : (char) parser->quote);
 	const __m128i lf = _mm_set1_epi8('\n');
 	const __m128i cr = _mm_set1_epi8('\r');
 	const __m128i nul = _mm_setzero_si128();
@@ -473,6 +471,8 @@ wh_csv_split(WhCsvParser *parser, const char *data, Size avail, bool at_end)
 	Scan		scan;
 	int			n = 0;
 
+	if (parser->splitter)
+		return wh_csv_splitter_split(parser->splitter, data, avail, at_end);
 	if (cut)
 		at_end = false;
 	record->data = data;
@@ -496,8 +496,8 @@ wh_csv_split(WhCsvParser *parser, const char *data, Size avail, bool at_end)
 		bool		quoted = p < limit && *p == parser->quote;
 		bool		stored = false;
 
-		if (unlikely(n == parser->capacity))
-			grow_fields(parser);
+		if (unlikely(n == record->capacity))
+			wh_csv_record_grow(record);
 		if (unlikely(quoted || !wh_csv_fast_split))
 		{
 			if (!record->has_values)

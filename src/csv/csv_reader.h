@@ -7,6 +7,7 @@
 
 #include "widgets_wh.h"
 
+#include "csv/csv_content.h"
 #include "csv/csv_file.h"
 #include "csv/csv_options.h"
 #include "csv/csv_parse.h"
@@ -30,12 +31,25 @@ struct WhCsvReader
 	int64		byte_offset;	/* of its first byte in the content */
 	WhRowError	error;
 	bool		keep_blank;		/* a blank line is a record of one field */
+	int64		limit;			/* bytes of content after which the file ends; 0 = none */
+	const char *first_line;		/* the line "sep=;" when the file begins with it; NULL = it does not */
+	Size		first_line_len;
+	bool		is_utf16;		/* the file is; its content is UTF-8 */
 
 	/* The rest is private. */
 	MemoryContext context;
 	WhCsvFile  *file;
+	const WhCsvOptions *options;
+	WhCsvDialect dialect;
 	WhCsvParser *parser;
 	Size		max_record;
+	WhCsvUtf16	utf16;
+	char	   *stored;			/* bytes of UTF-16 */
+	bool		cut;			/* there is more of the file than its limit */
+	bool		look_for_separator;
+	int			to_skip;		/* lines before the first record */
+	Size		comment_len;
+	Size		tail;			/* where the last lines begin that are no data */
 	char	   *buf;
 	Size		size;			/* of buf, less the padding */
 	Size		start;			/* next record */

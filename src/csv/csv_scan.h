@@ -10,15 +10,21 @@
 
 #include "csv/csv_reader.h"
 #include "csv/csv_source.h"
+#include "value/json_fields.h"
 #include "value/value_convert.h"
 
 /* A column to convert. */
 typedef struct WhCsvScanColumn
 {
 	AttrNumber	attnum;
-	int			field;			/* -1 = metadata */
+	int			field;			/* -1 = metadata, or the file lacks it */
 	bool		is_line;
-	WhValueConverter *convert;
+	bool		quoted_null;	/* quoted fields are compared with the nulls, too */
+	WhValueConverter *convert;	/* NULL = metadata */
+	const char *null_string;	/* the first text that means NULL */
+	Size		null_len;
+	List	   *more_nulls;		/* the others */
+	const WhCsvColumn *source;
 } WhCsvScanColumn;
 
 struct WhCsvScan
@@ -43,12 +49,17 @@ struct WhCsvScan
 
 	int			encoding;		/* of the file */
 	Oid			conversion;		/* to the database's, or invalid */
-	Size		null_len;
+	bool		other_fields;	/* they may not be there: see csv_field.c */
+	bool		always_check;	/* text of another encoding than the record's bytes tell */
+	WhJsonFields *json;
+	WhJsonValue *json_values;
 	int			nfields;		/* each record must have */
 	int		   *field_of;		/* by attnum - 1; -1 = none */
 	int			ncolumns;
 	WhCsvScanColumn *columns;
 	Datum		filename;		/* for filename columns */
+	Datum	   *constants;		/* parts of the file's name, by attnum - 1 */
+	bool	   *constant_nulls;
 	WhValueArena *arena;
 	WhSourceRow row;
 	AttrNumber	current;		/* column being converted, for messages */
@@ -57,6 +68,10 @@ struct WhCsvScan
 extern void wh_csv_error_context(void *arg);
 extern void wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
 							 const char *message);
+extern void wh_csv_json_begin(WhCsvScan *scan);
+extern bool wh_csv_json_parse(WhCsvScan *scan);
+extern const char *wh_csv_other_field(WhCsvScan *scan, const WhCsvScanColumn *column,
+									  Size *len, bool *quoted);
 extern bool wh_csv_match_header(WhCsvScan *scan, WhCsvRecord *header);
 extern bool wh_csv_decode(WhCsvScan *scan, const char **s, Size *len,
 						  char **message);

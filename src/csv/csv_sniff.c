@@ -1,264 +1,780 @@
 /*
  * csv_sniff.c
- *	  Looks at the beginning of CSV files and tells delimiter, header, and the
+ *	  Looks at the beginning of CSV files and tells their options, and the
  *	  columns with their types.
  *
- * A type is only named when every value looked at has its usual spelling, so
- * that nothing is lost: 00123 and +49 are text, dates are ISO dates.  Runs in
- * any backend; takes no locks.
+ * Options that the caller gives are not guessed.  First the lines: encoding,
+ * comments, JSON.  Then delimiter and quote, by how many records they split into
+ * the same number of fields; what stands before and behind these is skipped.
+ * Then the values.  Runs in any backend; takes no locks.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
+#include "commands/defrem.h"
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
+#include "nodes/makefuncs.h"
 #include "utils/memutils.h"
 
+#include "csv/csv_name.h"
 #include "csv/csv_reader.h"
 #include "csv/csv_sniff.h"
-#include "value/value_convert.h"
+#include "value/json_scan.h"
 
 /* How much of each file is looked at. */
 #define SNIFF_RECORDS		50000
 #define SNIFF_BYTES			(4 * 1024 * 1024)
 
-/* Records that decide on the delimiter. */
-#define DELIMITER_RECORDS	100
+/* Lines, or records, that decide on the dialect. */
+#define SAMPLE				200
 
-/* Types, the narrowest first. */
-#define MAY_BE_BOOL			0x001
-#define MAY_BE_INT			0x002
-#define MAY_BE_BIGINT		0x004
-#define MAY_BE_NUMERIC		0x008
-#define MAY_BE_FLOAT		0x010
-#define MAY_BE_DATE			0x020
-#define MAY_BE_TIMESTAMP	0x040
-#define MAY_BE_TIMESTAMPTZ	0x080
-#define MAY_BE_UUID			0x100
-#define MAY_BE_ANYTHING		0x1ff
+/* Records that may stand before the header, and behind the last record. */
+#define MOST_SKIPPED		50
+#define MOST_FOOTER			3
 
 #define is_digit(c)		((unsigned char) ((c) - '0') <= 9)
 
-typedef struct SniffTools
+/* The first lines of a file. */
+typedef struct Lines
 {
-	WhValueArena *arena;
-	WhValueConverter *integer;
-	WhValueConverter *bigint;
-	WhValueConverter *date;
-	WhValueConverter *timestamp;
-	WhValueConverter *timestamptz;
-	WhValueConverter *uuid;
-} SniffTools;
+	int			n;
+	char	   *text[SAMPLE];
+	int			len[SAMPLE];
+	bool		is_text;		/* in the database's encoding, as far as was looked */
+	bool		is_utf16;
+} Lines;
 
-static const char delimiters[] = {',', ';', '\t', '|'};
+/* How a delimiter and a quote split the sample. */
+typedef struct Split
+{
+	int			fields;			/* of most records */
+	int			fitting;		/* records with that many */
+	int			records;
+	int64		first_line;		/* of the first of them */
+	int			footer;			/* lines behind the last of them; 0 = unknown */
+	bool		bad;			/* some record could not be split */
+} Split;
 
-/* Say whether a fast conversion takes the value. */
+static const char *const delimiters[] = {",", ";", "\t", "|", "||", "^", "~", "\001", "::", NULL};
+
+/* Say whether an option was given. */
 static bool
-takes(WhValueConverter *convert, const char *s, Size len)
+is_given(List *given, const char *name)
 {
-	Datum		value;
+	ListCell   *lc;
 
-	return convert->fast(convert, s, len, &value);
+	foreach(lc, given)
+		if (strcmp(((DefElem *) lfirst(lc))->defname, name) == 0)
+			return true;
+	return false;
 }
 
-/* Tell which number types a value has the usual spelling of. */
-static int
-number_types(SniffTools *tools, const char *s, Size len)
+/* Note an option of the table. */
+static void
+propose(WhCsvSniff *sniff, const char *name, const char *value)
 {
-	const char *p = s;
-	const char *end = s + len;
-	const char *whole;
-	bool		fraction = false;
-	bool		exponent = false;
-
-	if (p < end && *p == '-')
-		p++;
-	for (whole = p; p < end && is_digit(*p); p++)
-		;
-	if (p - whole > 1 && *whole == '0')
-		return 0;
-	if (p < end && *p == '.')
-	{
-		const char *first = ++p;
-
-		for (; p < end && is_digit(*p); p++)
-			;
-		if (p == first)
-			return 0;
-		fraction = true;
-	}
-	else if (p == whole)
-		return 0;
-	if (p < end && (*p == 'e' || *p == 'E'))
-	{
-		const char *first;
-
-		p++;
-		if (p < end && (*p == '-' || *p == '+'))
-			p++;
-		for (first = p; p < end && is_digit(*p); p++)
-			;
-		if (p == first)
-			return 0;
-		exponent = true;
-	}
-	if (p != end)
-		return 0;
-	if (exponent)
-		return MAY_BE_FLOAT;
-	if (fraction || !takes(tools->bigint, s, len))
-		return MAY_BE_NUMERIC | MAY_BE_FLOAT;
-	if (!takes(tools->integer, s, len))
-		return MAY_BE_BIGINT | MAY_BE_NUMERIC | MAY_BE_FLOAT;
-	return MAY_BE_INT | MAY_BE_BIGINT | MAY_BE_NUMERIC | MAY_BE_FLOAT;
+	sniff->table_options = lappend(sniff->table_options,
+								   makeDefElem(pstrdup(name), (Node *) makeString(pstrdup(value)), -1));
 }
 
-/* Tell which types a value has the usual spelling of. */
-static int
-types_of(SniffTools *tools, const char *s, Size len)
+static void
+note(WhCsvSniff *sniff, char *text)
 {
-	if (len == 0)
-		return 0;
-	if ((len == 1 && strchr("tf", *s)) ||
-		(len == 4 && pg_strncasecmp(s, "true", 4) == 0) ||
-		(len == 5 && pg_strncasecmp(s, "false", 5) == 0))
-		return MAY_BE_BOOL;
-	if (takes(tools->date, s, len))
-		return MAY_BE_DATE | MAY_BE_TIMESTAMP;
-	if (takes(tools->timestamp, s, len))
-		return MAY_BE_TIMESTAMP;
-	if (takes(tools->timestamptz, s, len))
-		return MAY_BE_TIMESTAMPTZ;
-	if (takes(tools->uuid, s, len))
-		return MAY_BE_UUID;
-	return number_types(tools, s, len);
+	sniff->notes = lappend(sniff->notes, text);
 }
 
-/* Choose the type of a column, the narrowest that fits. */
-static Oid
-type_of_flags(int may_be)
+/* Raise the reader's error, the file by the last part of its path: the caller knows the rest. */
+static void
+raise(const char *name, const WhRowError *error)
 {
-	static const Oid types[] = {
-		BOOLOID, INT4OID, INT8OID, NUMERICOID, FLOAT8OID, DATEOID,
-		TIMESTAMPOID, TIMESTAMPTZOID, UUIDOID
-	};
-	int			i;
+	const char *slash = strrchr(name, '/');
+	const char *base = slash ? slash + 1 : name;
+	const char *at = strstr(error->message, name);
 
-	for (i = 0; i < (int) lengthof(types); i++)
-		if (may_be & (1 << i))
-			return types[i];
-	return TEXTOID;
+	ereport(ERROR,
+			(errcode(error->sqlerrcode),
+			 at ? errmsg_internal("%.*s%s%s", (int) (at - error->message), error->message, base, at + strlen(name)) :
+			 errmsg("file \"%s\": %s", base, error->message)));
 }
 
-/* Open a file to look at it; raises what is wrong with it. */
+/* Open a file to look at its beginning; raises what is wrong with it. */
 static WhCsvReader *
-open_file(const char *directory, const char *name, char delimiter)
+open_file(const char *name, const WhCsvOptions *options)
 {
-	WhCsvOptions options;
-	WhCsvReader *reader;
 	WhRowError	error;
+	WhCsvReader *reader = wh_csv_reader_open(CurrentMemoryContext, options, name, false, &error);
 
-	wh_csv_options_init(&options);
-	options.directory = directory;
-	options.delimiter = delimiter;
-	reader = wh_csv_reader_open(CurrentMemoryContext, &options, name, false, &error);
 	if (reader == NULL)
-		ereport(ERROR,
-				(errcode(error.sqlerrcode),
-				 errmsg_internal("%s", error.message)));
+		raise(name, &error);
+	reader->limit = SNIFF_BYTES;
 	return reader;
 }
 
-/*
- * Score a delimiter: how many of the first records have the field count most
- * of them have, and that count.
- */
-static int
-score_delimiter(const char *directory, const char *name, char delimiter, int *fields)
+/* Read the next record; raises what ends the file, or is wrong with the first record. */
+static WhCsvNext
+read_next(WhCsvReader *reader, const char *name, bool first)
 {
-	WhCsvReader *reader = open_file(directory, name, delimiter);
-	int			count[DELIMITER_RECORDS];
+	WhCsvNext	next = wh_csv_reader_next(reader);
+
+	if (next == WH_CSV_FAILED || (next == WH_CSV_BAD && first))
+		raise(name, &reader->error);
+	return next;
+}
+
+/* Read the first lines of a file, and look whether all are text. */
+static void
+read_lines(const char *name, const WhCsvOptions *options, Lines *lines)
+{
+	WhCsvOptions plain = *options;
+	WhCsvReader *reader;
+
+	plain.format = WH_CSV_FIXED;	/* lines, whatever is in them */
+	plain.dialect.delimiter[0] = '\0';
+	plain.dialect.quote = plain.dialect.escape = -1;
+	plain.skip_footer = 0;
+	lines->n = 0;
+	lines->is_text = true;
+	reader = open_file(name, &plain);
+	for (;;)
+	{
+		WhCsvNext	next = read_next(reader, name, lines->n == 0);
+
+		if (next == WH_CSV_END)
+			break;
+		if (next == WH_CSV_BAD)
+			continue;
+		if (lines->n < SAMPLE)
+		{
+			lines->text[lines->n] = pnstrdup(reader->raw, reader->raw_len);
+			lines->len[lines->n++] = reader->raw_len;
+		}
+		if (reader->record->maybe_high && lines->is_text)
+			lines->is_text = pg_verify_mbstr(reader->is_utf16 ? PG_UTF8 : GetDatabaseEncoding(), reader->raw, reader->raw_len, true);
+	}
+	lines->is_utf16 = reader->is_utf16;
+	wh_csv_reader_close(reader);
+}
+
+/* Find the encoding of a file that is not in the database's. */
+static void
+find_encoding(WhCsvSniff *sniff, const Lines *lines)
+{
+	if (lines->is_text || sniff->options.encoding >= 0)
+		return;
+	sniff->options.encoding = PG_WIN1252;
+	propose(sniff, "encoding", "WIN1252");
+	note(sniff, psprintf("the file is not in %s: Windows-1252 is a guess (option encoding)",
+						 pg_encoding_to_char(GetDatabaseEncoding())));
+}
+
+/* Find what begins lines that are comments. */
+static void
+find_comment(WhCsvSniff *sniff, const Lines *lines)
+{
+	int			comments = 0;
+	bool		later = false;
+
+	for (int i = 0; i < lines->n; i++)
+	{
+		if (lines->text[i][0] != '#')
+			continue;
+		comments++;
+		later |= i > 0;
+	}
+	/* One such line alone may be a header. */
+	if (comments == 0 || comments > lines->n / 2 + 1 ||
+		(!later && lines->n > 1 && strpbrk(lines->text[0], ",;\t|") != NULL))
+		return;
+	sniff->options.comment = "#";
+	propose(sniff, "comment", "#");
+}
+
+/* Split the sample by a dialect. */
+static void
+try_dialect(const char *name, const WhCsvOptions *options, Split *split)
+{
+	WhCsvReader *reader = open_file(name, options);
+	int			count[SAMPLE];
+	int64		line[SAMPLE];
 	int			n = 0;
-	int			best = 0;
-	int			i,
-				k;
 	WhCsvNext	next;
 
-	while (n < DELIMITER_RECORDS &&
-		   (next = wh_csv_reader_next(reader)) != WH_CSV_END && next != WH_CSV_FAILED)
+	memset(split, 0, sizeof(*split));
+	split->fields = 1;
+	while (n < SAMPLE && (next = wh_csv_reader_next(reader)) != WH_CSV_END && next != WH_CSV_FAILED)
+	{
+		split->bad |= next == WH_CSV_BAD;
+		line[n] = reader->line;
 		count[n++] = next == WH_CSV_RECORD ? reader->record->nfields : 0;
-	wh_csv_reader_close(reader);
-	*fields = 1;
-	for (i = 0; i < n; i++)
+	}
+	split->records = n;
+	for (int i = 0; i < n; i++)
 	{
 		int			same = 0;
 
-		for (k = 0; k < n; k++)
+		for (int k = 0; k < n; k++)
 			same += count[k] == count[i];
-		if (count[i] > 1 && (same > best || (same == best && count[i] > *fields)))
+		if (count[i] > 1 && (same > split->fitting || (same == split->fitting && count[i] > split->fields)))
 		{
-			best = same;
-			*fields = count[i];
+			split->fitting = same;
+			split->fields = count[i];
+			split->first_line = line[i];
 		}
 	}
-	return best;
+	if (n < SAMPLE)
+		for (int i = n - 1; i > 0 && split->fitting > 0 && count[i] != split->fields && i > n - 1 - MOST_FOOTER; i--)
+			split->footer = n - i;
+	wh_csv_reader_close(reader);
 }
 
-/* Find the delimiter of a file. */
-static char
-find_delimiter(const char *directory, const char *name)
+/* Say whether most of a comma's places in the lines are between digits. */
+static bool
+splits_numbers(const Lines *lines)
 {
-	char		best = ',';
-	int			best_score = 0;
-	int			best_fields = 1;
-	int			i;
+	int			between = 0;
+	int			all = 0;
 
-	for (i = 0; i < (int) lengthof(delimiters); i++)
-	{
-		int			fields;
-		int			score = score_delimiter(directory, name, delimiters[i], &fields);
-
-		if (score > best_score || (score == best_score && fields > best_fields))
+	for (int i = 0; i < lines->n; i++)
+		for (int k = 0; k < lines->len[i]; k++)
 		{
-			best = delimiters[i];
-			best_score = score;
-			best_fields = fields;
+			const char *p = lines->text[i] + k;
+
+			if (*p != ',')
+				continue;
+			all++;
+			between += k > 0 && is_digit(p[-1]) && is_digit(p[1]);
+		}
+	return all > 0 && between * 2 > all;
+}
+
+/* Count the fields of the sample that begin with a quote. */
+static int
+count_quotes(const Lines *lines, const char *delimiter, char quote)
+{
+	Size		n = strlen(delimiter);
+	int			result = 0;
+
+	for (int i = 0; i < lines->n; i++)
+		for (int k = 0; k < lines->len[i]; k++)
+			if (lines->text[i][k] == quote &&
+				(k == 0 || ((Size) k >= n && memcmp(lines->text[i] + k - n, delimiter, n) == 0)))
+				result++;
+	return result;
+}
+
+/* Find delimiter, quote and escape, and what is before and behind the records. */
+static void
+find_dialect(WhCsvSniff *sniff, List *given, const char *name, const Lines *lines)
+{
+	WhCsvOptions *options = &sniff->options;
+	bool		numbers = splits_numbers(lines);
+	Split		best = {.fields = 1};
+	Split		split;
+	const char *delimiter = NULL;
+	char		one[2] = {0};
+
+	if (is_given(given, "delimiter") || (lines->n > 0 && pg_strncasecmp(lines->text[0] + (lines->text[0][0] == '"'), "sep=", 4) == 0))
+	{
+		try_dialect(name, options, &best);
+		if (!options->delimiter_given)
+		{
+			one[0] = lines->text[0][4 + (lines->text[0][0] == '"')];
+			memcpy(options->dialect.delimiter, one, 2);
 		}
 	}
-	return best;
+	else
+	{
+		double		best_score = 0;
+
+		for (int i = 0; delimiters[i]; i++)
+		{
+			WhCsvOptions trial = *options;
+			double		score;
+
+			strcpy(trial.dialect.delimiter, delimiters[i]);
+			try_dialect(name, &trial, &split);
+			score = split.fitting;
+			if (*delimiters[i] == ',' && numbers)
+				score *= 0.7;
+			if (strcmp(delimiters[i], "||") == 0 && split.fields * 2 - 1 == best.fields)
+				score += 0.5;
+			if (split.fields > 1 && (score > best_score || (score == best_score && split.fields > best.fields)))
+			{
+				delimiter = delimiters[i];
+				best = split;
+				best_score = score;
+			}
+		}
+		if (delimiter)
+			strcpy(options->dialect.delimiter, delimiter);
+		if (options->dialect.delimiter[0] != ',' || options->dialect.delimiter[1])
+			propose(sniff, "delimiter", options->dialect.delimiter);
+	}
+	if (!is_given(given, "quote") && count_quotes(lines, options->dialect.delimiter, '\'') > 2 &&
+		count_quotes(lines, options->dialect.delimiter, '"') == 0)
+	{
+		WhCsvOptions trial = *options;
+
+		trial.dialect.quote = '\'';
+		try_dialect(name, &trial, &split);
+		if (!split.bad && split.fitting >= best.fitting)
+		{
+			options->dialect.quote = '\'';
+			propose(sniff, "quote", "'");
+			best = split;
+		}
+	}
+	if (!is_given(given, "escape"))
+	{
+		bool		any = false;
+
+		for (int i = 0; i < lines->n && !any; i++)
+			any = strstr(lines->text[i], "\\\"") != NULL || strstr(lines->text[i], "\\,") != NULL ||
+				strstr(lines->text[i], "\\\\") != NULL;
+		if (any)
+		{
+			WhCsvOptions trial = *options;
+
+			trial.dialect.escape = '\\';
+			try_dialect(name, &trial, &split);
+			if (!split.bad && (best.bad || split.fitting > best.fitting))
+			{
+				options->dialect.escape = '\\';
+				propose(sniff, "escape", "\\");
+				best = split;
+			}
+		}
+	}
+	if (best.bad && !is_given(given, "quote") && options->dialect.quote == '"')
+	{
+		WhCsvOptions trial = *options;
+
+		trial.dialect.quote = -1;
+		try_dialect(name, &trial, &split);
+		if (split.fitting > best.fitting)
+		{
+			options->dialect.quote = -1;
+			propose(sniff, "quote", "");
+			best = split;
+		}
+	}
+	if (!is_given(given, "skip") && best.fitting > 1 && best.first_line > 1 && best.first_line <= MOST_SKIPPED &&
+		!(lines->n > 0 && pg_strncasecmp(lines->text[0], "sep=", 4) == 0 && best.first_line == 2) &&
+		options->comment == NULL)
+	{
+		options->skip = best.first_line - 1;
+		propose(sniff, "skip", psprintf("%d", options->skip));
+	}
+	if (!is_given(given, "skip_footer") && best.fitting > 1 && best.footer > 0)
+	{
+		options->skip_footer = best.footer;
+		propose(sniff, "skip_footer", psprintf("%d", best.footer));
+		note(sniff, psprintf("the last %d line(s) are taken for no data (option skip_footer)", best.footer));
+	}
 }
 
-/*
- * Make a plain SQL name: InvoiceDate gives invoice_date, "Unit price" gives
- * unit_price.
- */
-char *
-wh_csv_plain_name(const char *name)
+/* Take the keys of a JSON object as columns; returns false when it is none. */
+static bool
+take_keys(WhCsvSniff *sniff, const char *line, int len)
 {
-	StringInfoData out;
-	const char *p;
+	WhJsonText	json = {.start = line, .end = line + len, .context = CurrentMemoryContext};
+	const char *p = wh_json_skip_space(line, line + len);
 
-	initStringInfo(&out);
-	for (p = name; *p; p++)
+	if (p >= json.end || *p++ != '{')
+		return false;
+	for (;;)
 	{
-		bool		upper = *p >= 'A' && *p <= 'Z';
+		bool		escaped;
+		const char *end;
+		char	   *key;
+		int			k;
 
-		if (upper && p > name && ((p[-1] >= 'a' && p[-1] <= 'z') || is_digit(p[-1])))
-			appendStringInfoChar(&out, '_');
-		if (upper)
-			appendStringInfoChar(&out, *p + ('a' - 'A'));
-		else if (IS_HIGHBIT_SET(*p) || is_digit(*p) || (*p >= 'a' && *p <= 'z'))
-			appendStringInfoChar(&out, *p);
-		else if (out.len > 0 && out.data[out.len - 1] != '_')
-			appendStringInfoChar(&out, '_');
+		p = wh_json_skip_space(p, json.end);
+		if (p < json.end && *p == '}')
+			return true;
+		if (p >= json.end || *p != '"' || (end = wh_json_scan_string(&json, p + 1, &escaped)) == NULL)
+			return false;
+		key = pnstrdup(p + 1, end - p - 1);
+		p = wh_json_skip_space(end + 1, json.end);
+		if (p >= json.end || *p != ':' || (p = wh_json_skip_value(&json, wh_json_skip_space(p + 1, json.end), 1)) == NULL)
+			return false;
+		for (k = 0; k < sniff->ncolumns; k++)
+			if (strcmp(sniff->columns[k].header, key) == 0)
+				break;
+		if (k == sniff->ncolumns && !escaped)
+		{
+			sniff->columns = sniff->columns ? repalloc(sniff->columns, sizeof(WhCsvSniffColumn) * (k + 1)) :
+				palloc(sizeof(WhCsvSniffColumn));
+			memset(&sniff->columns[k], 0, sizeof(WhCsvSniffColumn));
+			wh_csv_guess_start(&sniff->columns[k].guess);
+			sniff->columns[k].header = key;
+			sniff->ncolumns++;
+		}
+		p = wh_json_skip_space(p, json.end);
+		if (p < json.end && *p == ',')
+			p++;
 	}
-	while (out.len > 0 && out.data[out.len - 1] == '_')
-		out.data[--out.len] = '\0';
-	if (out.len == 0 || is_digit(out.data[0]))
-		return psprintf("c_%s", out.data);
-	out.data[pg_mbcliplen(out.data, out.len, NAMEDATALEN - 1)] = '\0';
-	return out.data;
+}
+
+/* See whether each line is a JSON object. */
+static void
+find_json(WhCsvSniff *sniff, List *given, const Lines *lines)
+{
+	if (is_given(given, "format") ? sniff->options.format != WH_CSV_JSON : lines->n == 0 || lines->text[0][0] != '{')
+		return;
+	for (int i = 0; i < lines->n; i++)
+		if (!take_keys(sniff, lines->text[i], lines->len[i]))
+		{
+			sniff->ncolumns = 0;
+			return;
+		}
+	sniff->options.format = WH_CSV_JSON;
+	sniff->options.header = WH_CSV_HEADER_NONE;
+	sniff->options.dialect.delimiter[0] = '\0';
+	sniff->options.dialect.quote = -1;
+	if (!is_given(given, "format"))
+		propose(sniff, "format", "json");
+}
+
+/* See whether the lines have fixed columns: blanks in the same places of all. */
+static void
+find_fixed(WhCsvSniff *sniff, List *given, const Lines *lines)
+{
+	int			longest = 0;
+	bool	   *used;
+	int			columns = 0;
+
+	if (is_given(given, "format") || lines->n < 3)
+		return;
+	for (int i = 0; i < lines->n; i++)
+		longest = Max(longest, lines->len[i]);
+	if (longest > 2000)
+		return;
+	used = palloc0(longest + 2);
+	for (int i = 0; i < lines->n; i++)
+		for (int k = 0; k < lines->len[i]; k++)
+		{
+			if (IS_HIGHBIT_SET(lines->text[i][k]) || lines->text[i][k] == '\t')
+				return;
+			used[k] |= lines->text[i][k] != ' ';
+		}
+	for (int k = 0; k < longest; k++)
+		columns += used[k] && (k == 0 || !used[k - 1]);
+	if (columns < 2)
+		return;
+	sniff->options.format = WH_CSV_FIXED;
+	sniff->options.header = WH_CSV_HEADER_NONE;
+	sniff->options.dialect.delimiter[0] = '\0';
+	sniff->options.dialect.quote = -1;
+	propose(sniff, "format", "fixed");
+	sniff->columns = palloc0(sizeof(WhCsvSniffColumn) * columns);
+	for (int k = 0; k < longest; k++)
+	{
+		if (!used[k])
+			continue;
+		if (k == 0 || !used[k - 1])
+		{
+			/* The field takes the blanks before it, which numbers have. */
+			sniff->columns[sniff->ncolumns].from = sniff->ncolumns == 0 ? 1 : sniff->columns[sniff->ncolumns - 1].to + 1;
+			wh_csv_guess_start(&sniff->columns[sniff->ncolumns].guess);
+			sniff->ncolumns++;
+		}
+		sniff->columns[sniff->ncolumns - 1].to = k + 1;
+	}
+}
+
+/* Return the bytes of a column in the current record; NULL = it has none. */
+static const char *
+column_bytes(const WhCsvSniff *sniff, WhCsvReader *reader, WhJsonFields *json, WhJsonValue *values,
+			 int k, int field, Size *len, bool *quoted)
+{
+	const WhCsvSniffColumn *column = &sniff->columns[k];
+	const char *s;
+
+	*quoted = false;
+	if (json)
+	{
+		*quoted = values[k].kind == WH_JSON_STRING;
+		*len = *quoted ? values[k].len : values[k].raw_len;
+		return values[k].kind == WH_JSON_MISSING || values[k].kind == WH_JSON_NULL ? NULL :
+			*quoted ? values[k].text : values[k].raw;
+	}
+	if (sniff->options.format == WH_CSV_FIXED)
+	{
+		Size		end = Min((Size) column->to, reader->raw_len);
+		Size		from = Min((Size) column->from - 1, end);
+
+		for (s = reader->raw + from; from < end && *s == ' '; s++)
+			from++;
+		while (end > from && reader->raw[end - 1] == ' ')
+			end--;
+		*len = end - from;
+		return s;
+	}
+	if (field >= reader->record->nfields)
+		return NULL;
+	s = wh_csv_field(reader->record, field, len, quoted);
+	return s;
+}
+
+/* Give the value text of a field of the current record, in the database's encoding. */
+static char *
+name_text(const WhCsvSniff *sniff, const char *name, const char *s, Size len)
+{
+	int			encoding = sniff->options.encoding >= 0 ? sniff->options.encoding : GetDatabaseEncoding();
+	char	   *text = pnstrdup(s, len);
+
+	if (pg_encoding_verifymbstr(encoding, text, len) != (int) len)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg("header of file \"%s\" is not in encoding \"%s\"", name, pg_encoding_to_char(encoding))));
+	return pg_any_to_server(text, len, encoding);
+}
+
+/* A record's fields, kept. */
+typedef struct Kept
+{
+	char	  **text;
+	Size	   *len;
+	bool	   *quoted;
+} Kept;
+
+static void
+keep(Kept *kept, int i, const char *s, Size len, bool quoted)
+{
+	kept->text[i] = s ? pnstrdup(s, len) : NULL;
+	kept->len[i] = len;
+	kept->quoted[i] = quoted;
+}
+
+static void
+guess_kept(WhCsvSniff *sniff, WhCsvGuesser *guesser, const Kept *kept)
+{
+	for (int k = 0; k < sniff->ncolumns; k++)
+		if (kept->text[k])
+			wh_csv_guess_value(guesser, &sniff->columns[k].guess, kept->text[k], kept->len[k], kept->quoted[k]);
+}
+
+/* Say whether the first record is a header, once the others were looked at. */
+static bool
+is_header(WhCsvSniff *sniff, WhCsvGuesser *guesser, const Kept *first, bool alone)
+{
+	int			names = 0;
+	int			values = 0;
+	int			texts = 0;
+	int			any_values = 0;
+
+	for (int k = 0; k < sniff->ncolumns; k++)
+	{
+		const WhCsvGuess *guess = &sniff->columns[k].guess;
+
+		if (first->text[k] == NULL || first->len[k] == 0)
+			continue;
+		texts++;
+		any_values += wh_csv_guess_is_value(guesser, first->text[k], first->len[k]);
+		if (alone || wh_csv_guess_is_text(guess))
+			continue;
+		if (wh_csv_guess_fits(guesser, guess, first->text[k], first->len[k]))
+			values++;
+		else
+			names++;
+	}
+	if (names > 0)
+		return true;
+	/* Nothing but text: names are all there, each another, and no numbers or dates. */
+	if (values > 0 || any_values > 0 || texts < sniff->ncolumns)
+		return false;
+	for (int k = 0; k < sniff->ncolumns; k++)
+		for (int i = 0; i < k; i++)
+			if (strcmp(first->text[i], first->text[k]) == 0)
+				return false;
+	return true;
+}
+
+/* Set the columns' names in the file. */
+static void
+take_header(WhCsvSniff *sniff, const char *name, const Kept *first)
+{
+	for (int k = 0; k < sniff->ncolumns; k++)
+	{
+		WhCsvSniffColumn *column = &sniff->columns[k];
+
+		column->header = first->text[k] ? name_text(sniff, name, first->text[k], first->len[k]) : pstrdup("");
+		for (int i = 0; i < k; i++)
+		{
+			if (strcmp(sniff->columns[i].header, column->header) != 0)
+				continue;
+			if (sniff->columns[i].occurrence == 0)
+				sniff->columns[i].occurrence = 1;
+			column->occurrence = sniff->columns[i].occurrence + 1;
+		}
+	}
+}
+
+/* Find which column each field of another file of the family is. */
+static void
+map_header(WhCsvSniff *sniff, const char *name, const Kept *first, int *map, int fields)
+{
+	for (int i = 0; i < fields; i++)
+	{
+		char	   *text = first->text[i] ? name_text(sniff, name, first->text[i], first->len[i]) : "";
+
+		map[i] = -1;
+		for (int k = 0; k < sniff->ncolumns; k++)
+			if (strcmp(sniff->columns[k].header, text) == 0 && (map[i] < 0 || sniff->columns[k].occurrence <= 1))
+				map[i] = k;
+	}
+}
+
+static Kept
+make_kept(int n)
+{
+	Kept		kept = {palloc0(sizeof(char *) * n), palloc0(sizeof(Size) * n), palloc0(sizeof(bool) * n)};
+
+	return kept;
+}
+
+/* Narrow the columns' types by the records of a file. */
+static void
+look_at_file(WhCsvSniff *sniff, List *given, WhCsvGuesser *guesser, const char *name, bool first_file)
+{
+	WhCsvOptions *options = &sniff->options;
+	WhCsvReader *reader = open_file(name, options);
+	WhJsonFields *json = NULL;
+	WhJsonValue *values = NULL;
+	WhCsvNext	next;
+	Kept		first,
+				last;
+	bool		has_first = false;
+	bool		has_last = false;
+	bool		wants_header = options->format == WH_CSV_DELIMITED ? !is_given(given, "header") || options->header == WH_CSV_HEADER_MATCH :
+		options->format == WH_CSV_FIXED && !is_given(given, "header");
+	int		   *map = NULL;
+	int			fields = sniff->ncolumns;
+	int64		n = 0;
+
+	if (options->format == WH_CSV_JSON)
+	{
+		List	   *paths = NIL;
+
+		for (int k = 0; k < sniff->ncolumns; k++)
+			paths = lappend(paths, list_make1(sniff->columns[k].header));
+		json = wh_json_fields_create(paths);
+		values = palloc0(sizeof(WhJsonValue) * Max(sniff->ncolumns, 1));
+	}
+	while (n < SNIFF_RECORDS && (next = read_next(reader, name, n == 0 && !has_first)) != WH_CSV_END)
+	{
+		if (next == WH_CSV_BAD || (json && !wh_json_fields_parse(json, reader->record->data, reader->record->len, values)))
+		{
+			sniff->misfits++;
+			continue;
+		}
+		if (!has_first)
+		{
+			if (options->format == WH_CSV_DELIMITED)
+				fields = reader->record->nfields;
+			if (fields > MaxHeapAttributeNumber)
+				ereport(ERROR,
+						(errcode(ERRCODE_TOO_MANY_COLUMNS),
+						 errmsg("file \"%s\" has %d columns; a table can have %d", name, fields, MaxHeapAttributeNumber)));
+			if (first_file && sniff->ncolumns == 0)
+			{
+				sniff->ncolumns = fields;
+				sniff->columns = palloc0(sizeof(WhCsvSniffColumn) * fields);
+				for (int k = 0; k < fields; k++)
+					wh_csv_guess_start(&sniff->columns[k].guess);
+			}
+			first = make_kept(fields);
+			last = make_kept(fields);
+			map = palloc(sizeof(int) * fields);
+			for (int i = 0; i < fields; i++)
+				map[i] = i < sniff->ncolumns ? i : -1;
+			has_first = true;
+			if (wants_header && (first_file || options->header == WH_CSV_HEADER_MATCH))
+			{
+				for (int i = 0; i < fields; i++)
+				{
+					Size		len = 0;
+					bool		quoted;
+					const char *s = column_bytes(sniff, reader, json, values, i, i, &len, &quoted);
+
+					keep(&first, i, s, len, quoted);
+				}
+				if (!first_file)
+					map_header(sniff, name, &first, map, fields);
+				continue;
+			}
+			if (options->header != WH_CSV_HEADER_NONE)
+				continue;
+		}
+		if (options->format == WH_CSV_DELIMITED && reader->record->nfields != fields)
+		{
+			bool		short_one = reader->record->nfields < fields;
+
+			if (short_one ? !options->pad_short : options->long_records == WH_CSV_LONG_ERROR)
+			{
+				sniff->misfits++;
+				continue;
+			}
+		}
+		n++;
+		/* The last record waits: it may be a total. */
+		for (int i = 0; i < fields; i++)
+		{
+			Size		len = 0;
+			bool		quoted;
+			const char *s = column_bytes(sniff, reader, json, values, i, i, &len, &quoted);
+			int			k = map[i];
+
+			if (has_last && k >= 0 && last.text[i])
+				wh_csv_guess_value(guesser, &sniff->columns[k].guess, last.text[i], last.len[i], last.quoted[i]);
+			if (last.text[i])
+				pfree(last.text[i]);
+			keep(&last, i, s, len, quoted);
+		}
+		has_last = true;
+	}
+	if (has_last)
+	{
+		bool		total = false;
+
+		for (int i = 0; i < fields && n > 3 && reader->at_end && !reader->cut; i++)
+			if (map[i] >= 0 && last.text[i] && last.len[i] > 0 && !wh_csv_guess_is_text(&sniff->columns[map[i]].guess) &&
+				!wh_csv_guess_fits(guesser, &sniff->columns[map[i]].guess, last.text[i], last.len[i]))
+				total = true;
+		if (total && first_file && options->skip_footer == 0 && !is_given(given, "skip_footer") && json == NULL)
+		{
+			options->skip_footer = 1;
+			propose(sniff, "skip_footer", "1");
+			note(sniff, pstrdup("the last line has values of other types and is taken for a total (option skip_footer)"));
+			n--;
+		}
+		else
+			for (int i = 0; i < fields; i++)
+				if (map[i] >= 0 && last.text[i])
+					wh_csv_guess_value(guesser, &sniff->columns[map[i]].guess, last.text[i], last.len[i], last.quoted[i]);
+	}
+	if (first_file && has_first && wants_header)
+	{
+		if (is_given(given, "header") || is_header(sniff, guesser, &first, n == 0))
+		{
+			take_header(sniff, name, &first);
+			options->header = options->format == WH_CSV_FIXED ? WH_CSV_HEADER_SKIP : WH_CSV_HEADER_MATCH;
+			if (options->format == WH_CSV_FIXED)
+				propose(sniff, "header", "skip");
+		}
+		else
+		{
+			guess_kept(sniff, guesser, &first);
+			options->header = WH_CSV_HEADER_NONE;
+			if (options->format == WH_CSV_DELIMITED)
+				propose(sniff, "header", "none");
+			n++;
+		}
+	}
+	sniff->records += n;
+	wh_csv_reader_close(reader);
 }
 
 /* Give every column a name of its own. */
@@ -287,191 +803,75 @@ name_columns(WhCsvSniff *sniff)
 	}
 }
 
-/* Read a field of the current record as a string. */
-static char *
-field_text(WhCsvReader *reader, int i)
-{
-	Size		len;
-	bool		quoted;
-	const char *s = wh_csv_field(reader->record, i, &len, &quoted);
-
-	pg_verify_mbstr(GetDatabaseEncoding(), s, len, false);
-	return pnstrdup(s, len);
-}
-
-/*
- * Say whether the first record is a header: names, all different, none of them
- * a number or a date.
- */
-static bool
-looks_like_header(SniffTools *tools, WhCsvReader *reader)
-{
-	int			n = reader->record->nfields;
-	char	  **names = palloc(sizeof(char *) * n);
-	int			i,
-				k;
-
-	for (i = 0; i < n; i++)
-	{
-		Size		len;
-		bool		quoted;
-		const char *s = wh_csv_field(reader->record, i, &len, &quoted);
-
-		if (len == 0 || types_of(tools, s, len) != 0)
-			return false;
-		names[i] = pnstrdup(s, len);
-		for (k = 0; k < i; k++)
-			if (strcmp(names[i], names[k]) == 0)
-				return false;
-	}
-	return true;
-}
-
-/* Find which column of the first file each field of this one is. */
-static int *
-map_header(WhCsvSniff *sniff, WhCsvReader *reader)
-{
-	int		   *map = palloc(sizeof(int) * reader->record->nfields);
-	int			i,
-				k;
-
-	for (i = 0; i < reader->record->nfields; i++)
-	{
-		char	   *name = field_text(reader, i);
-
-		map[i] = -1;
-		for (k = 0; k < sniff->ncolumns; k++)
-			if (strcmp(sniff->columns[k].header, name) == 0)
-				map[i] = k;
-	}
-	return map;
-}
-
-/* Narrow the columns' types by the records of a file. */
+/* Choose the columns' types; the decimal point of one tells of the others. */
 static void
-look_at_file(WhCsvSniff *sniff, SniffTools *tools, const char *directory, const char *name)
+choose_types(WhCsvSniff *sniff)
 {
-	WhCsvReader *reader = open_file(directory, name, sniff->delimiter);
-	WhCsvNext	next;
-	int		   *map = NULL;
-	int64		n = 0;
-	int			fields = 0;
-	int			i;
+	char		decimal = 0;
 
-	while (n < SNIFF_RECORDS && reader->byte_offset < SNIFF_BYTES &&
-		   (next = wh_csv_reader_next(reader)) != WH_CSV_END && next != WH_CSV_FAILED)
+	for (int k = 0; k < sniff->ncolumns; k++)
 	{
-		if (next == WH_CSV_BAD)
-			continue;
-		if (fields == 0)
-		{
-			fields = reader->record->nfields;
-			if (sniff->ncolumns == 0)
-			{
-				sniff->ncolumns = fields;
-				sniff->columns = palloc0(sizeof(WhCsvSniffColumn) * fields);
-				sniff->header = looks_like_header(tools, reader) ?
-					WH_CSV_HEADER_MATCH : WH_CSV_HEADER_NONE;
-				for (i = 0; i < fields; i++)
-				{
-					sniff->columns[i].may_be = MAY_BE_ANYTHING;
-					if (sniff->header == WH_CSV_HEADER_MATCH)
-						sniff->columns[i].header = field_text(reader, i);
-				}
-			}
-			if (sniff->header == WH_CSV_HEADER_MATCH)
-			{
-				map = map_header(sniff, reader);
-				continue;
-			}
-		}
-		if (reader->record->nfields != fields)
-			continue;
-		n++;
-		wh_value_arena_reset(tools->arena);
-		for (i = 0; i < fields; i++)
-		{
-			int			k = map ? map[i] : i;
-			Size		len;
-			bool		quoted;
-			const char *s = wh_csv_field(reader->record, i, &len, &quoted);
+		char		d = wh_csv_guess_decimal(&sniff->columns[k].guess);
 
-			if (k < 0 || k >= sniff->ncolumns || (len == 0 && !quoted))
-				continue;
-			sniff->columns[k].any = true;
-			if (sniff->columns[k].may_be != 0)
-				sniff->columns[k].may_be &= types_of(tools, s, len);
-		}
+		if (d == ',' || decimal == 0)
+			decimal = d ? d : decimal;
 	}
-	sniff->records += n;
-	wh_csv_reader_close(reader);
+	for (int k = 0; k < sniff->ncolumns; k++)
+	{
+		WhCsvSniffColumn *column = &sniff->columns[k];
+
+		wh_csv_guess_type(&column->guess, decimal, &column->type);
+		if (column->type.note)
+			note(sniff, psprintf("column %s: %s", column->name, column->type.note));
+	}
 }
 
 /*
- * Look at files of one kind; the first one's columns count.  Raises what keeps
- * a file from being read.  The result is in the current memory context.
+ * Look at files of one kind, below directory, which may be NULL; the first one's
+ * columns count.  given are options of a table that are not guessed.  Raises
+ * what keeps a file from being read.  The result is in the current memory
+ * context.
  */
 WhCsvSniff *
-wh_csv_sniff(const char *directory, List *names)
+wh_csv_sniff(const char *directory, List *names, List *given)
 {
 	WhCsvSniff *sniff = palloc0(sizeof(WhCsvSniff));
-	SniffTools	tools;
+	WhCsvGuesser *guesser = wh_csv_guesser_create();
+	const char *name = linitial(names);
+	Lines	   *lines = palloc0(sizeof(Lines));
 	ListCell   *lc;
-	int			i;
 
-	tools.arena = wh_value_arena_create(CurrentMemoryContext);
-	tools.integer = wh_value_converter(INT4OID, -1, tools.arena);
-	tools.bigint = wh_value_converter(INT8OID, -1, tools.arena);
-	tools.date = wh_value_converter(DATEOID, -1, tools.arena);
-	tools.timestamp = wh_value_converter(TIMESTAMPOID, -1, tools.arena);
-	tools.timestamptz = wh_value_converter(TIMESTAMPTZOID, -1, tools.arena);
-	tools.uuid = wh_value_converter(UUIDOID, -1, tools.arena);
+	wh_csv_options_init(&sniff->options);
+	wh_csv_options_apply(&sniff->options, given);
+	wh_csv_options_check(&sniff->options);
+	sniff->options.directory = directory;
+	sniff->table_options = list_copy(given);
+	read_lines(name, &sniff->options, lines);
+	if (lines->n == 0)
+		return sniff;
+	find_encoding(sniff, lines);
+	find_json(sniff, given, lines);
+	if (sniff->options.format == WH_CSV_FIXED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the columns of a file of format fixed cannot be guessed when the format is given"),
+				 errhint("Leave the option \"format\" out, or write the table's columns with their option \"position\".")));
+	if (sniff->options.format == WH_CSV_DELIMITED)
+	{
+		Split		split;
 
-	sniff->delimiter = find_delimiter(directory, linitial(names));
+		if (!is_given(given, "comment"))
+			find_comment(sniff, lines);
+		find_dialect(sniff, given, name, lines);
+		try_dialect(name, &sniff->options, &split);
+		if (split.fields == 1 && !is_given(given, "delimiter"))
+			find_fixed(sniff, given, lines);
+	}
 	foreach(lc, names)
-		look_at_file(sniff, &tools, directory, lfirst(lc));
-	for (i = 0; i < sniff->ncolumns; i++)
-		sniff->columns[i].type = sniff->columns[i].any ?
-			type_of_flags(sniff->columns[i].may_be) : TEXTOID;
+		look_at_file(sniff, given, guesser, lfirst(lc), lc == list_head(names));
 	name_columns(sniff);
+	choose_types(sniff);
+	if (sniff->misfits > 0)
+		note(sniff, psprintf("%lld of the records looked at do not fit", (long long) sniff->misfits));
 	return sniff;
-}
-
-/*
- * Write the CREATE FOREIGN TABLE for what was found; option and value say
- * which files.  schema may be NULL.
- */
-char *
-wh_csv_sniff_statement(const WhCsvSniff *sniff, const char *schema,
-					   const char *table, const char *server,
-					   const char *option, const char *value)
-{
-	StringInfoData out;
-	int			i;
-
-	initStringInfo(&out);
-	appendStringInfo(&out, "CREATE FOREIGN TABLE %s (\n",
-					 quote_qualified_identifier(schema, table));
-	for (i = 0; i < sniff->ncolumns; i++)
-	{
-		WhCsvSniffColumn *column = &sniff->columns[i];
-
-		appendStringInfo(&out, "    %s %s", quote_identifier(column->name),
-						 format_type_be(column->type));
-		if (column->header && strcmp(column->header, column->name) != 0)
-			appendStringInfo(&out, " OPTIONS (name %s)", quote_literal_cstr(column->header));
-		appendStringInfoString(&out, i + 1 < sniff->ncolumns ? ",\n" : "\n");
-	}
-	appendStringInfo(&out, ") SERVER %s OPTIONS (%s %s", quote_identifier(server),
-					 option, quote_literal_cstr(value));
-	if (sniff->header == WH_CSV_HEADER_NONE)
-		appendStringInfoString(&out, ", header 'none'");
-	if (sniff->delimiter != ',')
-	{
-		char		delimiter[2] = {sniff->delimiter, '\0'};
-
-		appendStringInfo(&out, ", delimiter %s", quote_literal_cstr(delimiter));
-	}
-	appendStringInfoString(&out, ")");
-	return out.data;
 }

@@ -11,12 +11,47 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_collation_d.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "csv/csv_scan.h"
+
+/* Set the encoding of the file's text, and how it becomes the database's. */
+static void
+set_encoding(WhCsvScan *scan, int encoding)
+{
+	int			database = GetDatabaseEncoding();
+
+	scan->encoding = encoding == PG_SQL_ASCII ? database : encoding;
+	scan->conversion = InvalidOid;
+	if (scan->encoding != database && database != PG_SQL_ASCII)
+	{
+		scan->conversion = FindDefaultConversionProc(scan->encoding, database);
+		if (!OidIsValid(scan->conversion))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FUNCTION),
+					 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
+							pg_encoding_to_char(scan->encoding),
+							pg_encoding_to_char(database))));
+	}
+}
+
+/* Make the converter of a column's text. */
+static WhValueConverter *
+make_converter(WhCsvScan *scan, const WhCsvColumn *column, Form_pg_attribute att, WhValueArena *arena)
+{
+	WhValueFormat format = column->field.format;
+
+	format.zone = scan->table->zone;
+	return wh_value_converter_as(att->atttypid, att->atttypmod, arena, &format);
+}
 
 /* Set the row to a record or file that can't be read at all. */
 static WhSourceRow *
@@ -48,6 +83,74 @@ failed_row(WhCsvScan *scan)
 	return broken_row(scan);
 }
 
+/* Keep the header, and the line "sep=;" before it, as they came. */
+static void
+keep_header(WhCsvScan *scan)
+{
+	WhCsvReader *reader = scan->reader;
+	Size		first = reader->first_line_len;
+
+	scan->header_len = reader->raw_len + (first > 0 ? first + 1 : 0);
+	scan->header = MemoryContextAlloc(scan->context, scan->header_len + 1);
+	if (first > 0)
+	{
+		memcpy(scan->header, reader->first_line, first);
+		scan->header[first++] = '\n';
+	}
+	memcpy(scan->header + first, reader->raw, reader->raw_len);
+}
+
+/*
+ * Find what columns take of the file's name; returns false when a part is no
+ * value of its column.
+ */
+static bool
+match_name(WhCsvScan *scan)
+{
+	bool		ok = true;
+
+	for (int i = 0; i < scan->ncolumns; i++)
+	{
+		WhCsvScanColumn *column = &scan->columns[i];
+		int			a = column->attnum - 1;
+		Form_pg_attribute att = TupleDescAttr(scan->table->desc, a);
+		LOCAL_FCINFO(fcinfo, 2);
+		MemoryContext old;
+		WhValueConverter *convert;
+		WhRowError	error;
+		Datum		part;
+
+		if (column->source->match == NULL)
+			continue;
+		if (scan->constants == NULL)
+		{
+			scan->constants = MemoryContextAllocZero(scan->context, sizeof(Datum) * scan->table->desc->natts);
+			scan->constant_nulls = MemoryContextAllocZero(scan->context, sizeof(bool) * scan->table->desc->natts);
+		}
+		InitFunctionCallInfoData(*fcinfo, NULL, 2, C_COLLATION_OID, NULL, NULL);
+		fcinfo->args[0].value = scan->filename;
+		fcinfo->args[1].value = CStringGetTextDatum(column->source->match);
+		fcinfo->args[0].isnull = fcinfo->args[1].isnull = false;
+		part = textregexsubstr(fcinfo);
+		scan->constant_nulls[a] = fcinfo->isnull;
+		if (fcinfo->isnull)
+			continue;
+		/* An arena of its own: the value lives as long as the scan. */
+		old = MemoryContextSwitchTo(scan->context);
+		convert = make_converter(scan, column->source, att, wh_value_arena_create(scan->context));
+		MemoryContextSwitchTo(old);
+		scan->current = column->attnum;
+		if (!wh_value_convert(convert, VARDATA_ANY(part), VARSIZE_ANY_EXHDR(part), &scan->constants[a],
+							  scan->collect ? &error : NULL))
+		{
+			wh_csv_add_error(scan, column->attnum, error.sqlerrcode, error.message);
+			ok = false;
+		}
+	}
+	scan->current = 0;
+	return ok;
+}
+
 /*
  * Read the header, or what stands for it.  Returns the row of a failure, or
  * NULL when rows can follow.
@@ -75,7 +178,9 @@ start_file(WhCsvScan *scan)
 			!column->is_filename && !column->is_line)
 			scan->field_of[column->attnum - 1] = field++;
 	}
-	scan->nfields = field;
+	scan->nfields = table->options.format == WH_CSV_DELIMITED ? field : 1;
+	if (!match_name(scan))
+		return failed_row(scan);
 	if (table->options.header != WH_CSV_HEADER_NONE)
 	{
 		next = wh_csv_reader_next(reader);
@@ -85,11 +190,7 @@ start_file(WhCsvScan *scan)
 			return failed_row(scan);
 		}
 		if (next == WH_CSV_RECORD)
-		{
-			scan->header = MemoryContextAlloc(scan->context, reader->raw_len + 1);
-			memcpy(scan->header, reader->raw, reader->raw_len);
-			scan->header_len = reader->raw_len;
-		}
+			keep_header(scan);
 		if (table->options.header == WH_CSV_HEADER_MATCH)
 		{
 			if (next == WH_CSV_END)
@@ -106,11 +207,25 @@ start_file(WhCsvScan *scan)
 	{
 		WhCsvScanColumn *column = &scan->columns[i];
 
-		if (column->convert != NULL)
+		if (column->convert != NULL && scan->json == NULL)
 			column->field = scan->field_of[column->attnum - 1];
 	}
-	reader->keep_blank = scan->nfields == 1;
+	reader->keep_blank = scan->nfields == 1 && table->options.format == WH_CSV_DELIMITED;
+	if (reader->is_utf16)
+		set_encoding(scan, PG_UTF8);
 	return NULL;
+}
+
+/* Say whether a field that is not the column's first null is another one. */
+static bool
+is_other_null(const WhCsvScanColumn *column, const char *s, Size len)
+{
+	ListCell   *lc;
+
+	foreach(lc, column->more_nulls)
+		if (strlen(lfirst(lc)) == len && memcmp(lfirst(lc), s, len) == 0)
+			return true;
+	return false;
 }
 
 /*
@@ -123,8 +238,8 @@ wh_csv_convert(WhCsvScan *scan)
 	WhCsvRecord *record = scan->reader->record;
 	Datum	   *values = scan->row.values;
 	bool	   *isnull = scan->row.isnull;
-	const char *null_string = scan->table->options.null_string;
-	bool		check = record->maybe_high || record->maybe_nul;
+	bool		other_fields = scan->other_fields;
+	bool		check = record->maybe_high || record->maybe_nul || scan->always_check;
 	WhRowError	error;
 	int			i;
 
@@ -138,12 +253,24 @@ wh_csv_convert(WhCsvScan *scan)
 
 		if (unlikely(column->convert == NULL))
 		{
+			if (column->source->match)
+			{
+				values[a] = scan->constants[a];
+				isnull[a] = scan->constant_nulls[a];
+				continue;
+			}
 			values[a] = column->is_line ? Int64GetDatum(scan->row.low) : scan->filename;
 			isnull[a] = false;
 			continue;
 		}
-		s = wh_csv_field(record, column->field, &len, &quoted);
-		if (len == scan->null_len && !quoted && memcmp(s, null_string, len) == 0)
+		if (likely(!other_fields))
+			s = wh_csv_field(record, column->field, &len, &quoted);
+		else
+			s = wh_csv_other_field(scan, column, &len, &quoted);
+		if (unlikely(s == NULL) ||
+			((!quoted || column->quoted_null) &&
+			 ((len == column->null_len && memcmp(s, column->null_string, len) == 0) ||
+			  (unlikely(column->more_nulls != NIL) && is_other_null(column, s, len)))))
 		{
 			values[a] = (Datum) 0;
 			isnull[a] = true;
@@ -170,6 +297,29 @@ wh_csv_convert(WhCsvScan *scan)
 		}
 	}
 	scan->current = 0;
+}
+
+/* Say whether the record has as many fields as it should, or may have. */
+static bool
+has_its_fields(WhCsvScan *scan)
+{
+	const WhCsvOptions *options = &scan->table->options;
+	WhCsvRecord *record = scan->reader->record;
+
+	if (record->nfields < scan->nfields)
+		return options->pad_short;
+	for (int i = scan->nfields; i < record->nfields; i++)
+	{
+		Size		len;
+		bool		quoted;
+
+		if (options->long_records == WH_CSV_LONG_ERROR)
+			return false;
+		(void) wh_csv_field(record, i, &len, &quoted);
+		if (options->long_records == WH_CSV_LONG_EMPTY && len > 0)
+			return false;
+	}
+	return true;
 }
 
 /* Read the next record into the row; the error context is set. */
@@ -210,12 +360,18 @@ next_row(WhCsvScan *scan)
 	row->raw = reader->raw;
 	row->raw_len = reader->raw_len;
 	row->is_part = false;
-	if (unlikely(reader->record->nfields != scan->nfields))
+	if (unlikely(reader->record->nfields != scan->nfields) && !has_its_fields(scan))
 	{
 		scan->row_context_used = true;
 		wh_csv_add_error(scan, 0, ERRCODE_BAD_COPY_FILE_FORMAT,
 				  psprintf("record has %d fields, but %d are expected",
 						   reader->record->nfields, scan->nfields));
+		return broken_row(scan);
+	}
+	if (scan->json && !wh_csv_json_parse(scan))
+	{
+		scan->row_context_used = true;
+		wh_csv_add_error(scan, 0, wh_json_fields_sqlstate(scan->json), wh_json_fields_error(scan->json));
 		return broken_row(scan);
 	}
 	scan->split = true;
@@ -278,26 +434,14 @@ make_scan(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 	scan->collect = (flags & WH_CSV_COLLECT) != 0;
 	scan->lazy = (flags & WH_CSV_LAZY) != 0;
 	scan->arena = wh_value_arena_create(context);
-	scan->null_len = strlen(table->options.null_string);
 	scan->row.values = palloc0(sizeof(Datum) * desc->natts);
 	scan->row.isnull = palloc(sizeof(bool) * desc->natts);
 	memset(scan->row.isnull, true, sizeof(bool) * desc->natts);
 	scan->row.source_time = DT_NOBEGIN;
 	scan->row.byte_offset = -1;
 
-	scan->encoding = table->options.encoding >= 0 ? table->options.encoding : database;
-	if (scan->encoding == PG_SQL_ASCII)
-		scan->encoding = database;
-	if (scan->encoding != database && database != PG_SQL_ASCII)
-	{
-		scan->conversion = FindDefaultConversionProc(scan->encoding, database);
-		if (!OidIsValid(scan->conversion))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_FUNCTION),
-					 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
-							pg_encoding_to_char(scan->encoding),
-							pg_encoding_to_char(database))));
-	}
+	set_encoding(scan, table->options.format == WH_CSV_JSON ? PG_UTF8 :
+				 table->options.encoding >= 0 ? table->options.encoding : database);
 
 	scan->field_of = palloc(sizeof(int) * desc->natts);
 	for (i = 0; i < desc->natts; i++)
@@ -315,14 +459,22 @@ make_scan(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 		to->attnum = from->attnum;
 		to->field = -1;
 		to->is_line = from->is_line;
+		to->source = from;
+		to->null_string = linitial(from->field.nulls);
+		to->null_len = strlen(to->null_string);
+		to->more_nulls = list_copy_tail(from->field.nulls, 1);
+		to->quoted_null = from->field.quoted_null == WH_CSV_QUOTED_ALWAYS ||
+			(from->field.quoted_null == WH_CSV_QUOTED_NOT_TEXT && TypeCategory(getBaseType(att->atttypid)) != TYPCATEGORY_STRING);
 		if (from->is_filename)
 			scan->filename = CStringGetTextDatum(name);
 		else if (!from->is_line)
-		{
-			to->convert = wh_value_converter(att->atttypid, att->atttypmod, scan->arena);
-			if (table->zone)
-				wh_value_set_zone(to->convert, table->zone);
-		}
+			to->convert = make_converter(scan, from, att, scan->arena);
+	}
+	scan->other_fields = table->options.format != WH_CSV_DELIMITED || table->options.pad_short || table->options.missing_null;
+	if (table->options.format == WH_CSV_JSON)
+	{
+		wh_csv_json_begin(scan);
+		scan->always_check = database != PG_UTF8;
 	}
 	MemoryContextSwitchTo(old);
 	return scan;
@@ -386,6 +538,7 @@ wh_csv_replay(WhCsvScan *scan, const char *raw, Size len, int64 line, int64 byte
 	{
 		/* read by the first call of wh_csv_next, which then finds no record */
 		wh_csv_reader_set(scan->reader, scan->header, scan->header_len, 1, 0);
+		scan->reader->look_for_separator = scan->table->options.format == WH_CSV_DELIMITED;
 		row = wh_csv_next(scan);
 		scan->ended = false;
 	}
@@ -437,6 +590,14 @@ wh_csv_set_output(WhCsvScan *scan, Datum *values, bool *isnull)
 	scan->row.values = values;
 	scan->row.isnull = isnull;
 	memset(isnull, true, sizeof(bool) * scan->table->desc->natts);
+}
+
+/* Read about as many bytes of the content as these, and no record that goes on behind. */
+void
+wh_csv_set_limit(WhCsvScan *scan, int64 bytes)
+{
+	if (scan->reader)
+		scan->reader->limit = bytes;
 }
 
 /* Say whether the file could not be read to its end. */

@@ -31,9 +31,15 @@
 typedef struct WhCsvColumn
 {
 	AttrNumber	attnum;
-	const char *name;			/* in the header */
+	List	   *names;			/* in the header (char *); the first one that is there counts */
+	int			occurrence;		/* which one of several of this name; 0 = there is one */
 	bool		is_filename;	/* metadata columns */
 	bool		is_line;
+	const char *match;			/* what of the file's name is taken; NULL = all */
+	const char *path;			/* in a JSON object */
+	int			from,			/* characters of a line of fixed columns, from 1 */
+				to;
+	WhCsvFieldOptions field;
 } WhCsvColumn;
 
 /* A CSV table: its options and columns. */
@@ -66,6 +72,7 @@ extern bool wh_csv_table_checksum(WhCsvTable *table, const char *name,
 extern WhCsvScan *wh_csv_begin(WhCsvTable *table, const char *name,
 							   Bitmapset *attnums, int flags);
 extern void wh_csv_set_output(WhCsvScan *scan, Datum *values, bool *isnull);
+extern void wh_csv_set_limit(WhCsvScan *scan, int64 bytes);
 extern WhSourceRow *wh_csv_next(WhCsvScan *scan);
 extern void wh_csv_convert(WhCsvScan *scan);
 extern bool wh_csv_failed(WhCsvScan *scan);

@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "csv/csv_option_value.h"
 #include "csv/csv_source.h"
 
 /* Name of the foreign data wrapper. */
@@ -46,31 +47,53 @@ read_column(WhCsvTable *table, WhCsvColumn *column, Form_pg_attribute att)
 	ListCell   *lc;
 
 	column->attnum = att->attnum;
-	column->name = pstrdup(NameStr(att->attname));
-	if (!OidIsValid(table->relid))
-		return;
-	foreach(lc, GetForeignColumnOptions(table->relid, att->attnum))
+	column->names = list_make1(pstrdup(NameStr(att->attname)));
+	column->field = table->options.field;
+	if (OidIsValid(table->relid))
 	{
-		DefElem    *def = lfirst(lc);
-		char	   *value = defGetString(def);
+		foreach(lc, GetForeignColumnOptions(table->relid, att->attnum))
+		{
+			DefElem    *def = lfirst(lc);
+			char	   *value = defGetString(def);
 
-		if (strcmp(def->defname, "name") == 0)
-			column->name = value;
-		else if (strcmp(value, "filename") == 0)
-			column->is_filename = true;
-		else
-			column->is_line = true;
+			if (wh_csv_field_option(&column->field, def->defname, value))
+				continue;
+			if (strcmp(def->defname, "name") == 0)
+				column->names = wh_csv_text_list("name", value);
+			else if (strcmp(def->defname, "occurrence") == 0)
+				column->occurrence = wh_csv_count("occurrence", value, 0, 1, MaxAttrNumber);
+			else if (strcmp(def->defname, "path") == 0)
+				column->path = value;
+			else if (strcmp(def->defname, "position") == 0)
+				wh_csv_position("position", value, &column->from, &column->to);
+			else if (strcmp(def->defname, "match") == 0)
+				column->match = value;
+			else if (strcmp(value, "filename") == 0)
+				column->is_filename = true;
+			else
+				column->is_line = true;
+		}
 	}
-	if (column->is_filename && att->atttypid != TEXTOID)
+	if (column->is_filename && column->match == NULL && att->atttypid != TEXTOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
 				 errmsg("column \"%s\" with metadata \"filename\" must be of type text",
-						NameStr(att->attname))));
+						NameStr(att->attname)),
+				 errhint("With the column option \"match\", a part of the name can have any type.")));
 	if (column->is_line && att->atttypid != INT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
 				 errmsg("column \"%s\" with metadata \"line\" must be of type bigint",
 						NameStr(att->attname))));
+	if (column->match && !column->is_filename)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("option \"match\" of column \"%s\" needs metadata \"filename\"", NameStr(att->attname))));
+	if (table->options.format == WH_CSV_FIXED && column->from == 0 && !column->is_filename && !column->is_line)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				 errmsg("column \"%s\" of a table of format fixed has no option \"position\"", NameStr(att->attname)),
+				 errhint("Write, for instance, OPTIONS (position '1-8').")));
 }
 
 /* Fill in the columns of a table whose options are known. */
@@ -101,6 +124,8 @@ wh_csv_table_make(TupleDesc desc, const WhCsvOptions *options)
 	WhCsvTable *table = palloc0(sizeof(WhCsvTable));
 
 	table->options = *options;
+	if (options->time_zone)
+		table->zone = pg_tzset(options->time_zone);
 	table->desc = CreateTupleDescCopy(desc);
 	read_columns(table);
 	return table;
@@ -147,6 +172,8 @@ wh_csv_table_open(Oid relid)
 	wh_csv_options_apply(&table->options, server->options);
 	wh_csv_options_apply(&table->options, foreign->options);
 	wh_csv_options_check(&table->options);
+	if (table->options.time_zone)
+		table->zone = pg_tzset(table->options.time_zone);
 	table->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	check_access(table, rel->rd_rel->relowner);
 	read_columns(table);
@@ -155,28 +182,44 @@ wh_csv_table_open(Oid relid)
 }
 
 /*
- * Set the zone of times that are written without one, by its checked name.
+ * Set the zone of times that are written without one, by its checked name,
+ * unless the table's own option says it.
  */
 void
 wh_csv_table_set_zone(WhCsvTable *table, const char *zone)
 {
+	if (table->options.time_zone)
+		return;
 	table->zone = pg_tzset(zone);
 	if (table->zone == NULL)
 		elog(ERROR, "time zone \"%s\" was not checked", zone);
 }
 
 /*
- * List the table's files, as WhCsvFileInfo in byte order of their names.  The
- * one file of option "filename" is listed even when it is not there.
+ * List the table's files, as WhCsvFileInfo in byte order of their names, without
+ * those that changed within its time to settle.  The one file of option
+ * "filename" is listed even when it is not there.
  */
 List *
 wh_csv_table_files(WhCsvTable *table)
 {
 	const WhCsvOptions *options = &table->options;
+	List	   *files = options->pattern ? wh_csv_list_pattern(options->directory, options->pattern) :
+		list_make1(wh_csv_file_info(options->directory, options->filename));
+	List	   *settled = NIL;
+	time_t		now = time(NULL);
+	ListCell   *lc;
 
-	if (options->pattern != NULL)
-		return wh_csv_list_pattern(options->directory, options->pattern);
-	return list_make1(wh_csv_file_info(options->directory, options->filename));
+	if (options->settle == 0)
+		return files;
+	foreach(lc, files)
+	{
+		WhCsvFileInfo *file = lfirst(lc);
+
+		if (file->size < 0 || now - file->modified >= options->settle)
+			settled = lappend(settled, file);
+	}
+	return settled;
 }
 
 /*

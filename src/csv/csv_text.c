@@ -124,30 +124,45 @@ wh_csv_decode(WhCsvScan *scan, const char **s, Size *len, char **message)
 
 /* Append text as a field of the file, quoted when it has to be. */
 static void
-append_field(StringInfo out, WhCsvScan *scan, const char *text)
+append_field(StringInfo out, WhCsvScan *scan, const WhCsvColumn *column, const char *text)
 {
-	const WhCsvOptions *options = &scan->table->options;
-	char		special[] = {options->delimiter, options->quote, '\n', '\r', '\0'};
+	const WhCsvDialect *dialect = &scan->reader->dialect;
+	const char *null_string = linitial(column->field.nulls);
 	const char *p;
 
 	if (text == NULL)
 	{
-		appendStringInfoString(out, options->null_string);
+		appendStringInfoString(out, null_string);
 		return;
 	}
-	if (strcmp(text, options->null_string) != 0 && strpbrk(text, special) == NULL)
+	if (dialect->quote < 0 ||
+		(strcmp(text, null_string) != 0 && strpbrk(text, dialect->delimiter) == NULL &&
+		 strchr(text, dialect->quote) == NULL && strpbrk(text, "\r\n") == NULL &&
+		 (dialect->escape < 0 || strchr(text, dialect->escape) == NULL)))
 	{
 		appendStringInfoString(out, text);
 		return;
 	}
-	appendStringInfoChar(out, options->quote);
+	appendStringInfoChar(out, dialect->quote);
 	for (p = text; *p; p++)
 	{
-		if (*p == options->quote)
-			appendStringInfoChar(out, options->quote);
+		if (*p == dialect->quote)
+			appendStringInfoChar(out, dialect->quote);
+		else if (*p == dialect->escape)
+			appendStringInfoChar(out, dialect->escape);
 		appendStringInfoChar(out, *p);
 	}
-	appendStringInfoChar(out, options->quote);
+	appendStringInfoChar(out, dialect->quote);
+}
+
+/* Find a column by its number. */
+static const WhCsvColumn *
+column_of(const WhCsvTable *table, AttrNumber attnum)
+{
+	for (int i = 0; i < table->ncolumns; i++)
+		if (table->columns[i].attnum == attnum)
+			return &table->columns[i];
+	elog(ERROR, "no column %d", attnum);
 }
 
 /*
@@ -168,7 +183,7 @@ wh_csv_raw_without(WhCsvScan *scan, Bitmapset *attnums,
 				a;
 	uint32		start = 0;
 
-	if (!scan->split || scan->ended)
+	if (!scan->split || scan->ended || scan->table->options.format != WH_CSV_DELIMITED)
 		return NULL;
 	record = scan->reader->record;
 	initStringInfo(&out);
@@ -178,18 +193,18 @@ wh_csv_raw_without(WhCsvScan *scan, Bitmapset *attnums,
 			if (a > 0 && a <= scan->table->desc->natts && scan->field_of[a - 1] == i)
 				break;
 		if (i > 0)
-			appendStringInfoChar(&out, scan->table->options.delimiter);
+			appendStringInfoString(&out, scan->reader->dialect.delimiter);
 		if (a >= 0)
 		{
 			const char *text = replacements[a - 1];
 
 			if (text != NULL)
 				text = pg_server_to_any(text, strlen(text), scan->encoding);
-			append_field(&out, scan, text);
+			append_field(&out, scan, column_of(scan->table, a), text);
 		}
 		else
 			appendBinaryStringInfo(&out, record->data + start, record->ends[i] - start);
-		start = record->ends[i] + 1;
+		start = record->ends[i] + record->step;
 	}
 	*len = out.len;
 	return out.data;
