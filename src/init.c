@@ -10,7 +10,9 @@
 
 #include "fmgr.h"
 
+#include "dimension/dimension_create.h"
 #include "dimension/dimension_publish.h"
+#include "fact/fact_create.h"
 #include "fact/fact_publish.h"
 #include "settings.h"
 #include "run/worker.h"
@@ -23,6 +25,8 @@ void
 _PG_init(void)
 {
 	wh_settings_init();
+	wh_feed_add_reader(&wh_dimension_reader);
+	wh_feed_add_reader(&wh_fact_reader);
 	wh_publish_add_stage(&wh_dimension_stage);
 	wh_publish_add_stage(&wh_fact_stage);
 	wh_worker_register();

@@ -46,13 +46,22 @@ CREATE FUNCTION wh.alter_feed(
     time_zone text DEFAULT NULL,
     reject_limit bigint DEFAULT NULL,
     is_paused boolean DEFAULT NULL,
-    on_lost_messages text DEFAULT NULL)
+    on_lost_messages text DEFAULT NULL,
+    on_source_change text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wh_alter_feed';
-COMMENT ON FUNCTION wh.alter_feed IS 'change a feed, and stage columns that its source has got since';
+COMMENT ON FUNCTION wh.alter_feed IS 'change a feed, and stage columns that its source has got or widened since';
 REVOKE ALL ON FUNCTION wh.alter_feed FROM PUBLIC;
+
+CREATE FUNCTION wh.source_changes(feed_id bigint)
+RETURNS text[]
+LANGUAGE c STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wh_source_changes';
+COMMENT ON FUNCTION wh.source_changes IS 'columns of a feed''s source that are new, or of another type than is staged; null when there are none';
+REVOKE ALL ON FUNCTION wh.source_changes FROM PUBLIC;
 
 CREATE FUNCTION wh.drop_feed(feed text)
 RETURNS void

@@ -4,7 +4,8 @@
  *	  it again.
  *
  * Columns are matched by name: new ones are added, those the query has no more
- * are dropped, one whose type changed is replaced.  Then the object is computed
+ * are dropped, one whose type changed is widened where nothing is lost, else
+ * replaced.  Then the object is computed
  * from staging in the same transaction, by difference, so that surrogate keys of
  * the versions that remain stay.
  */
@@ -17,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/own_ddl.h"
+#include "base/retype.h"
 #include "metadata/batch_log.h"
 #include "metadata/catalog.h"
 #include "definition/definition_alter.h"
@@ -64,6 +66,14 @@ wh_alter_want_column(const char *table, TupleDesc current, Form_pg_attribute att
 
 	if (existing && same_type(existing, att))
 		return;
+	if (existing && wh_type_widens(existing->atttypid, existing->atttypmod, att->atttypid, att->atttypmod) &&
+		(att->atttypid != TIMESTAMPTZOID || existing->atttypid == TIMESTAMPTZOID))
+	{
+		WhRetype	retype = {name, wh_definition_column_type(att)};
+
+		wh_retype(existing->attrelid, list_make1(&retype));
+		return;
+	}
 	if (is_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

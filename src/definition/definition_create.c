@@ -164,16 +164,23 @@ wh_definition_check_sortable(TupleDesc columns, AttrNumber attno, const char *wh
 				 errhint("Cast it in the query to a type that can, such as text.")));
 }
 
+/* Give a column's type and collation, as CREATE TABLE wants them. */
+char *
+wh_definition_column_type(Form_pg_attribute att)
+{
+	char	   *type = format_type_extended(att->atttypid, att->atttypmod,
+											FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+
+	if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
+		return psprintf("%s COLLATE %s", type, generate_collation_name(att->attcollation));
+	return type;
+}
+
 /* Append "name type [COLLATE ...], " for a table definition. */
 void
 wh_definition_append_column(StringInfo sql, Form_pg_attribute att, const char *name)
 {
-	appendStringInfo(sql, "%s %s", quote_identifier(name),
-					 format_type_extended(att->atttypid, att->atttypmod,
-										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-	if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
-		appendStringInfo(sql, " COLLATE %s", generate_collation_name(att->attcollation));
-	appendStringInfoString(sql, ", ");
+	appendStringInfo(sql, "%s %s, ", quote_identifier(name), wh_definition_column_type(att));
 }
 
 /* Refuse a relation that the user, who will own the definition, may not read. */

@@ -22,6 +22,7 @@ extern TupleDesc wh_definition_columns(Oid view);
 extern AttrNumber wh_definition_column(TupleDesc columns, const char *name, const char *what);
 extern void wh_definition_check_names(TupleDesc columns, const char *const *reserved, int nreserved);
 extern void wh_definition_check_sortable(TupleDesc columns, AttrNumber attno, const char *what);
+extern char *wh_definition_column_type(Form_pg_attribute att);
 extern void wh_definition_append_column(StringInfo sql, Form_pg_attribute att, const char *name);
 extern void wh_definition_record_inputs(int64 object_id, Oid object, const WhQueryPlan *plan);
 extern void wh_definition_make_indexes(const WhQueryPlan *plan);

@@ -17,6 +17,7 @@
 
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
+#include "definition/publish.h"
 #include "dimension/dimension_create.h"
 
 /* Take what is not given from the catalog. */
@@ -83,6 +84,49 @@ store(const WhDimension *d, const WhDimensionArgs *args, Oid view)
 					   " WHERE dimension_id OPERATOR(pg_catalog.=) $1",
 					   6, (Oid[]) {INT8OID, OIDOID, JSONBOID, INT4OID, TEXTOID, TEXTOID}, values, NULL);
 }
+
+/* Bring a dimension in line with its query, which is as in the catalog but for the types of columns. */
+static void
+follow(WhDimension *d)
+{
+	WhDimensionArgs args;
+	TupleDesc	columns = wh_definition_columns(d->definition);
+	WhQueryPlan *plan;
+	WhSurroundings saved;
+
+	wh_owner_enter(d->relid, &saved);
+	current_args(d, &args);
+	wh_dimension_check_columns(&args, columns);
+	plan = wh_query_plan_view(d->definition, args.keys, args.nkeys,
+							  d->history == WH_HISTORY_AUTO ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+	alter_table(d, &args, columns);
+	wh_dimension_fixed_members(&args, columns);
+	wh_definition_record_inputs(d->id, d->relid, plan);
+	wh_definition_make_indexes(plan);
+	wh_surroundings_leave(&saved);
+}
+
+/* Have all dimensions that read a feed follow its wider columns; the next publish computes them. */
+static void
+follow_feed(int64 feed_id)
+{
+	int			n;
+	WhRow	   *rows = wh_catalog_rows(&n, "SELECT DISTINCT d.dimension_id FROM wh.dimension d"
+									   " JOIN wh.input i ON i.object_id OPERATOR(pg_catalog.=) d.dimension_id"
+									   " WHERE i.feed_id OPERATOR(pg_catalog.=) $1 ORDER BY d.dimension_id",
+									   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(feed_id)});
+
+	for (int i = 0; i < n; i++)
+		follow(wh_catalog_dimension(DatumGetInt64(rows[i].values[0])));
+}
+
+static void
+lock_publish(void)
+{
+	wh_publish_lock(true);
+}
+
+const WhFeedReader wh_dimension_reader = {lock_publish, follow_feed};
 
 PG_FUNCTION_INFO_V1(wh_alter_dimension);
 

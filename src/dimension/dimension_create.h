@@ -7,6 +7,8 @@
 
 #include "widgets_wh.h"
 
+#include "feed/feed_follow.h"
+
 #include "access/tupdesc.h"
 #include "utils/jsonb.h"
 
@@ -32,5 +34,8 @@ extern void wh_dimension_check_columns(const WhDimensionArgs *args, TupleDesc co
 extern void wh_dimension_fixed_members(const WhDimensionArgs *args, TupleDesc columns);
 extern int	wh_dimension_scd_type(const WhDimensionArgs *args, const char *column);
 extern bool wh_dimension_is_attribute(const WhDimensionArgs *args, const char *name);
+
+/* dimension_alter.c */
+extern const WhFeedReader wh_dimension_reader;
 
 #endif							/* WH_DIMENSION_CREATE_H */

@@ -56,6 +56,57 @@ alter_table(WhFact *f, const WhFactArgs *args, TupleDesc columns)
 	wh_alter_drop_others(f->qualified, f->tupdesc, wanted);
 }
 
+/* Bring a fact in line with its query, which is as in the catalog but for the types of columns. */
+static void
+follow(WhFact *f)
+{
+	WhFactArgs	args = {0};
+	TupleDesc	columns = wh_definition_columns(f->definition);
+	WhQueryPlan *plan;
+	WhSurroundings saved;
+
+	wh_owner_enter(f->relid, &saved);
+	args.name.schema = get_namespace_name(get_rel_namespace(f->relid));
+	args.name.name = f->name;
+	args.name.qualified = f->qualified;
+	args.grain = f->grain_name;
+	args.ngrain = f->ngrain;
+	args.event_time = f->event_time;
+	wh_fact_current_roles(&args, f);
+	wh_fact_check_columns(&args, columns);
+	plan = wh_query_plan_view(f->definition, args.grain, args.ngrain,
+							  f->mode == WH_FACT_LEDGER ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+	alter_table(f, &args, columns);
+	wh_definition_record_inputs(f->id, f->relid, plan);
+	wh_definition_make_indexes(plan);
+	wh_surroundings_leave(&saved);
+}
+
+/*
+ * Have all facts that read a feed, or a dimension or fact that does, follow its
+ * wider columns; the next publish computes them.
+ */
+static void
+follow_feed(int64 feed_id)
+{
+	int			n;
+	WhRow	   *rows = wh_catalog_rows(&n, "WITH RECURSIVE reader(object_id) AS ("
+									   " SELECT object_id FROM wh.input WHERE feed_id OPERATOR(pg_catalog.=) $1"
+									   " UNION SELECT i.object_id FROM reader r"
+									   " JOIN (SELECT fact_id AS id, relation::oid AS relid FROM wh.fact"
+									   "       UNION ALL SELECT dimension_id, relation::oid FROM wh.dimension) o"
+									   " ON o.id OPERATOR(pg_catalog.=) r.object_id"
+									   " JOIN wh.input i ON i.relation::oid OPERATOR(pg_catalog.=) o.relid)"
+									   " SELECT f.fact_id FROM wh.fact f JOIN reader r"
+									   " ON r.object_id OPERATOR(pg_catalog.=) f.fact_id ORDER BY 1",
+									   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(feed_id)});
+
+	for (int i = 0; i < n; i++)
+		follow(wh_catalog_fact(DatumGetInt64(rows[i].values[0])));
+}
+
+const WhFeedReader wh_fact_reader = {NULL, follow_feed};
+
 PG_FUNCTION_INFO_V1(wh_alter_fact);
 
 /* wh.alter_fact(fact, query, dimensions) returns void; NULL keeps what is there */

@@ -7,6 +7,8 @@
 
 #include "widgets_wh.h"
 
+#include "feed/feed_follow.h"
+
 #include "access/tupdesc.h"
 #include "utils/jsonb.h"
 
@@ -42,5 +44,8 @@ extern void wh_fact_parse_roles(WhFactArgs *args, Jsonb *dimensions);
 extern void wh_fact_current_roles(WhFactArgs *args, const WhFact *fact);
 extern void wh_fact_check_columns(const WhFactArgs *args, TupleDesc columns);
 extern void wh_fact_store_roles(const WhFactArgs *args, int64 fact_id);
+
+/* fact_alter.c */
+extern const WhFeedReader wh_fact_reader;
 
 #endif							/* WH_FACT_CREATE_H */

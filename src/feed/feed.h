@@ -78,6 +78,9 @@ extern bool wh_feed_is_free(int64 feed_id);
 extern void wh_feed_lock_turn(int64 feed_id);
 extern void wh_feed_invalidate(const WhFeed *feed);
 extern bool wh_feed_may_miss(const WhFeed *feed, const char *column);
+extern char *wh_feed_option(const WhFeed *feed, const char *name);
+extern bool wh_feed_has_option(const WhFeed *feed, const char *name, const char *value);
+extern Relation wh_feed_open_source(const WhFeed *feed);
 
 extern List *wh_feed_text_list(ArrayType *array);
 extern List *wh_feed_redact_list(Jsonb *jsonb);
@@ -90,6 +93,7 @@ extern Node *wh_feed_event_time(Relation source, const char *text);
 /* Relations of a feed (feed_relations.c) */
 extern void wh_feed_make_relations(WhFeed *feed, const char *schema, const char *relname,
 								   Relation source);
+extern char *wh_feed_column_type(Form_pg_attribute att);
 extern void wh_feed_add_column(WhFeed *feed, Form_pg_attribute att);
 
 #endif							/* WH_FEED_H */

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -167,19 +168,56 @@ wh_feed_redact_list(Jsonb *jsonb)
 	return list;
 }
 
+/* Find one of a feed's options, or return NULL. */
+static JsonbValue *
+find_option(const WhFeed *feed, const char *name)
+{
+	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(feed->options)));
+
+	return getKeyJsonValueFromContainer(&options->root, name, strlen(name), NULL);
+}
+
+/* Give the text of one of a feed's options, or NULL. */
+char *
+wh_feed_option(const WhFeed *feed, const char *name)
+{
+	JsonbValue *value = find_option(feed, name);
+
+	return value && value->type == jbvString ? pnstrdup(value->val.string.val, value->val.string.len) : NULL;
+}
+
+/* Say whether an option of a feed has a value. */
+bool
+wh_feed_has_option(const WhFeed *feed, const char *name, const char *value)
+{
+	char	   *option = wh_feed_option(feed, name);
+
+	return option && strcmp(option, value) == 0;
+}
+
 /* Say whether wh.alter_feed has found a staged column missing in the source before. */
 bool
 wh_feed_may_miss(const WhFeed *feed, const char *column)
 {
-	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(feed->options)));
-	JsonbValue	key = {.type = jbvString, .val.string = {strlen("missing_columns"), "missing_columns"}};
-	JsonbValue *list = findJsonbValueFromContainer(&options->root, JB_FOBJECT, &key);
+	JsonbValue *list = find_option(feed, "missing_columns");
+	JsonbValue	key = {.type = jbvString, .val.string = {strlen(column), unconstify(char *, column)}};
 
-	if (list == NULL || list->type != jbvBinary)
-		return false;
-	key.val.string.len = strlen(column);
-	key.val.string.val = unconstify(char *, column);
-	return findJsonbValueFromContainer(list->val.binary.data, JB_FARRAY, &key) != NULL;
+	return list && list->type == jbvBinary &&
+		findJsonbValueFromContainer(list->val.binary.data, JB_FARRAY, &key) != NULL;
+}
+
+/* Open a feed's source until the transaction ends; an error when it is gone. */
+Relation
+wh_feed_open_source(const WhFeed *feed)
+{
+	Relation	source = try_relation_open(feed->source, AccessShareLock);
+
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the source of feed \"%s\" does not exist any more", feed->name),
+				 errhint("What is staged stays. Drop the feed with wh.drop_feed, or make a new one over another source.")));
+	return source;
 }
 
 static void

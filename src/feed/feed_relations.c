@@ -30,21 +30,28 @@ run(const char *sql)
 		elog(ERROR, "could not run \"%s\"", sql);
 }
 
-/* Append a column's name, type and collation, as CREATE TABLE wants them. */
-static void
-append_column(StringInfo sql, Form_pg_attribute att)
+/* Give the type and collation that a column of the source is staged with, as CREATE TABLE wants them. */
+char *
+wh_feed_column_type(Form_pg_attribute att)
 {
 	Oid			type = att->atttypid;
 	int32		typmod = att->atttypmod;
+	char	   *name;
 
 	/* A delete leaves columns null that a domain may forbid to be null. */
 	if (get_typtype(type) == TYPTYPE_DOMAIN && DomainHasConstraints(type))
 		type = getBaseTypeAndTypmod(type, &typmod);
-	appendStringInfo(sql, "%s %s", quote_identifier(NameStr(att->attname)),
-					 format_type_extended(type, typmod,
-										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	name = format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 	if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(type))
-		appendStringInfo(sql, " COLLATE %s", generate_collation_name(att->attcollation));
+		return psprintf("%s COLLATE %s", name, generate_collation_name(att->attcollation));
+	return name;
+}
+
+/* Append a column's name, type and collation, as CREATE TABLE wants them. */
+static void
+append_column(StringInfo sql, Form_pg_attribute att)
+{
+	appendStringInfo(sql, "%s %s", quote_identifier(NameStr(att->attname)), wh_feed_column_type(att));
 }
 
 static void

@@ -81,7 +81,7 @@ wh_add_screen(PG_FUNCTION_ARGS)
 					 errhint("Choose another name, or drop the screen first.")));
 	}
 	level = wh_pin_settings();
-	source = relation_open(feed->source, AccessShareLock);
+	source = wh_feed_open_source(feed);
 	(void) wh_feed_expression(source, condition, BOOLOID, -1, false, psprintf("screen \"%s\"", screen));
 	relation_close(source, NoLock);
 	AtEOXact_GUC(false, level);

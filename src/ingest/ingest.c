@@ -27,6 +27,8 @@
 #include "utils/timestamp.h"
 
 #include "base/object_name.h"
+#include "base/statistics.h"
+#include "feed/feed_follow.h"
 #include "metadata/catalog_user.h"
 #include "splice/splice.h"
 
@@ -36,12 +38,14 @@ ingest(WhIngest *ing)
 {
 	WhBatchStep *counts = &ing->result->counts;
 
-	ing->source = try_relation_open(ing->feed->source, AccessShareLock);
-	if (ing->source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the source of feed \"%s\" does not exist any more", ing->feed->name),
-				 errhint("What is staged stays. Drop the feed with wh.drop_feed, or make a new one over another source.")));
+	ing->source = wh_feed_open_source(ing->feed);
+	/* A partition worker has the feed's lock only when it has read its batch. */
+	if (!ing->hold && wh_feed_has_option(ing->feed, "on_source_change", "follow"))
+	{
+		wh_feed_follow_source(ing->feed, ing->source);
+		/* a table that was rewritten has rows of this transaction */
+		wh_snapshot_advance();
+	}
 	ing->source_desc = CreateTupleDescCopyConstr(RelationGetDescr(ing->source));
 	ing->kind = wh_feed_source_kind(ing->source);
 	if (ing->hold)

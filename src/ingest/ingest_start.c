@@ -17,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "base/object_name.h"
+#include "feed/feed_follow.h"
 #include "ingest/ingest_state.h"
 
 /*
@@ -65,6 +66,21 @@ check_own_columns(WhIngest *ing)
 							own[i].type, -1, InvalidOid);
 }
 
+/* Refuse values that the staged column's type would not take as they are. */
+static void
+check_types(WhIngest *ing)
+{
+	ListCell   *lc;
+
+	foreach(lc, wh_feed_source_changes(ing->feed, ing->source))
+	{
+		WhSourceChange *change = lfirst(lc);
+
+		if (change->kind != WH_COLUMN_NEW)
+			wh_feed_refuse_change(ing->feed, change);
+	}
+}
+
 /* Find the engine's columns, and each source column, in the staging table. */
 void
 wh_ingest_map_columns(WhIngest *ing)
@@ -80,12 +96,12 @@ wh_ingest_map_columns(WhIngest *ing)
 	ing->ours.source_position = get_attnum(table, "source_position");
 	check_own_columns(ing);
 	check_missing_columns(ing);
+	check_types(ing);
 	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
 	ing->image = palloc0(sizeof(AttrNumber) * ing->desc->natts);
 	for (int i = 0; i < ing->source_desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(ing->source_desc, i);
-		Form_pg_attribute staged;
 		AttrNumber	attnum;
 
 		if (att->attisdropped)
@@ -97,15 +113,6 @@ wh_ingest_map_columns(WhIngest *ing)
 		same_places &= attnum == i + 1;
 		if (attnum <= 0)
 			continue;			/* added to the source later; see wh.alter_feed */
-		staged = TupleDescAttr(ing->desc, attnum - 1);
-		if (getBaseType(staged->atttypid) != getBaseType(att->atttypid))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of the source of feed \"%s\" has changed its type",
-							NameStr(att->attname), ing->feed->name),
-					 errdetail("It is staged as %s and is now %s.", format_type_be(staged->atttypid),
-							   format_type_be(att->atttypid)),
-					 errhint("Change the type back, or make a new feed.")));
 		ing->staged_of[i] = attnum;
 		ing->image[ing->nimage++] = attnum;
 	}

@@ -88,8 +88,7 @@ lose_messages(WhIngest *ing, const char *topic, WhUnit *unit, const WhKafkaParti
 								   topic, partition->partition, (long long) unit->size,
 								   (long long) partition->low - 1);
 
-	/* jsonb writes it in this one way */
-	if (strstr(ing->feed->options, "\"on_lost_messages\": \"continue\"") == NULL)
+	if (!wh_feed_has_option(ing->feed, "on_lost_messages", "continue"))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("%s", message),
