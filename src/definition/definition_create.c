@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -30,6 +31,7 @@
 #include "definition/whole.h"
 #include "feed/feed.h"
 #include "base/spi_query.h"
+#include "query/query_owners.h"
 
 /* Read a text[] argument that must have 1 to max distinct names. */
 char	  **
@@ -80,8 +82,12 @@ wh_definition_view(const WhObjectName *object, const char *query, Oid replaced)
 	char	   *view = wh_object_name_add(object, "_definition");
 	char	   *text = pstrdup(query);
 	int			len = strlen(text);
+	Oid			created;
+	List	   *written;
+	Relation	rel;
 
 	check_one_select(query);
+	written = wh_owners_written(linitial_node(RawStmt, pg_parse_query(query))->stmt);
 	while (len > 0 && (text[len - 1] == ';' || isspace((unsigned char) text[len - 1])))
 		text[--len] = '\0';
 	if (OidIsValid(replaced))
@@ -92,7 +98,11 @@ wh_definition_view(const WhObjectName *object, const char *query, Oid replaced)
 	wh_spi_execute(psprintf("CREATE VIEW %s AS %s\n",
 							quote_qualified_identifier(object->schema, view), text),
 				   0, NULL, NULL, NULL);
-	return get_relname_relid(view, get_namespace_oid(object->schema, false));
+	created = get_relname_relid(view, get_namespace_oid(object->schema, false));
+	rel = relation_open(created, AccessShareLock);
+	wh_owners_check((Node *) get_view_query(rel), written);
+	relation_close(rel, NoLock);
+	return created;
 }
 
 /* Copy the view's row type. */

@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 
 #include "feed/feed.h"
+#include "query/query_owners.h"
 #include "query/query_plan.h"
 
 /* True for a reference to a system column or the whole row. */
@@ -71,13 +72,15 @@ wh_feed_expression(Relation source, const char *text, Oid result_type, int32 res
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
+	Node	   *raw = parse_one(text, what);
+	List	   *written = wh_owners_written(raw);
 	Node	   *expr;
 	Oid			type;
 
 	pstate->p_sourcetext = text;
 	item = addRangeTableEntryForRelation(pstate, source, AccessShareLock, NULL, false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
-	expr = transformExpr(pstate, parse_one(text, what), EXPR_KIND_CHECK_CONSTRAINT);
+	expr = transformExpr(pstate, raw, EXPR_KIND_CHECK_CONSTRAINT);
 	type = exprType(expr);
 	if (OidIsValid(result_type))
 	{
@@ -97,6 +100,7 @@ wh_feed_expression(Relation source, const char *text, Oid result_type, int32 res
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s uses a system column or a whole row: %s", what, text),
 				 errhint("Name the columns it needs.")));
+	wh_owners_check(expr, written);
 	wh_purity_check(expr, what);
 	if (immutable && contain_mutable_functions(expr))
 		ereport(ERROR,
