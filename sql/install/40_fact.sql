@@ -5,7 +5,7 @@ CREATE FUNCTION wh.create_fact(
     query text,
     grain text[],
     event_time text,
-    dimensions jsonb,
+    dimensions jsonb DEFAULT '{}',
     mode text DEFAULT 'upsert',
     time_zone text DEFAULT 'UTC')
 RETURNS regclass

@@ -23,6 +23,17 @@
 #include "compat.h"
 #include "base/object_name.h"
 
+/* Refuse NULL in arguments of an SQL function; those without a name here may be NULL. */
+void
+wh_check_arguments(FunctionCallInfo fcinfo, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (names[i] && PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", names[i])));
+}
+
 /* Read a text argument of an SQL function, refusing NULL. */
 char *
 wh_text_arg(FunctionCallInfo fcinfo, int n, const char *argument)

@@ -16,6 +16,7 @@ typedef struct WhObjectName
 	char	   *qualified;		/* quoted where needed, for SQL and messages */
 } WhObjectName;
 
+extern void wh_check_arguments(FunctionCallInfo fcinfo, const char *const *names, int n);
 extern char *wh_text_arg(FunctionCallInfo fcinfo, int n, const char *argument);
 extern WhObjectName wh_object_name(const char *text, const char *default_schema);
 extern char *wh_object_name_add(const WhObjectName *object, const char *suffix);

@@ -31,6 +31,14 @@ static const char *const pinned_settings[][2] = {
 	{"lc_time", "C"},
 	{"xmlbinary", "base64"},
 	{"xmloption", "content"},
+	{"array_nulls", "on"},
+	{"transform_null_equals", "off"},
+	{"standard_conforming_strings", "on"},
+	{"backslash_quote", "safe_encoding"},
+	{"lc_monetary", "C"},
+	{"default_text_search_config", "pg_catalog.simple"},
+	{"quote_all_identifiers", "off"},
+	{"row_security", "on"},
 };
 
 /* How the owner's queries are planned. */
@@ -40,6 +48,28 @@ static const char *const planner_settings[][2] = {
 	/* rows come through cursors, and all of them are read */
 	{"cursor_tuple_fraction", "1.0"},
 	{"jit", "off"},
+	{"plan_cache_mode", "auto"},
+	{"constraint_exclusion", "partition"},
+	{"from_collapse_limit", "8"},
+	{"join_collapse_limit", "8"},
+	{"geqo", "on"},
+	{"enable_bitmapscan", "on"},
+	{"enable_gathermerge", "on"},
+	{"enable_hashagg", "on"},
+	{"enable_hashjoin", "on"},
+	{"enable_incremental_sort", "on"},
+	{"enable_indexonlyscan", "on"},
+	{"enable_indexscan", "on"},
+	{"enable_material", "on"},
+	{"enable_memoize", "on"},
+	{"enable_mergejoin", "on"},
+	{"enable_nestloop", "on"},
+	{"enable_parallel_append", "on"},
+	{"enable_parallel_hash", "on"},
+	{"enable_partition_pruning", "on"},
+	{"enable_seqscan", "on"},
+	{"enable_sort", "on"},
+	{"enable_tidscan", "on"},
 };
 
 static void

@@ -102,6 +102,7 @@ wh_definition_view(const WhObjectName *object, const char *query, Oid replaced)
 	rel = relation_open(created, AccessShareLock);
 	wh_owners_check((Node *) get_view_query(rel), written);
 	relation_close(rel, NoLock);
+	wh_definition_order_aggregates(created);
 	return created;
 }
 
@@ -151,6 +152,11 @@ wh_definition_check_names(TupleDesc columns, const char *const *reserved, int nr
 					(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
 					 errmsg("column %d of the query has no name", i + 1),
 					 errhint("Give it a name with AS.")));
+		if (strncmp(name, "wh_", 3) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_RESERVED_NAME),
+					 errmsg("column name \"%s\" begins like the engine's own", name),
+					 errhint("Give the column another name in the query, with AS; names that begin with wh_ stand in its statements.")));
 		for (int r = 0; r < nreserved; r++)
 			if (strcmp(name, reserved[r]) == 0)
 				ereport(ERROR,
@@ -160,12 +166,17 @@ wh_definition_check_names(TupleDesc columns, const char *const *reserved, int nr
 	}
 }
 
-/* Refuse a key column whose type has no order. */
+/* Refuse a key column whose type has no order, or that is a whole row. */
 void
 wh_definition_check_sortable(TupleDesc columns, AttrNumber attno, const char *what)
 {
 	Form_pg_attribute att = TupleDescAttr(columns, attno - 1);
 
+	if (type_is_rowtype(att->atttypid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s column \"%s\" is a whole row", what, NameStr(att->attname)),
+				 errhint("Name the columns that make the key.")));
 	if (!OidIsValid(lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),

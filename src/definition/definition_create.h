@@ -17,6 +17,7 @@
 
 extern char **wh_text_array_arg(ArrayType *array, int *n, const char *what, int max);
 extern Oid	wh_definition_view(const WhObjectName *object, const char *query, Oid replaced);
+extern void wh_definition_order_aggregates(Oid view);
 extern void wh_definition_drop_view(Oid view);
 extern TupleDesc wh_definition_columns(Oid view);
 extern AttrNumber wh_definition_column(TupleDesc columns, const char *name, const char *what);

@@ -39,6 +39,23 @@ column_list(TupleDesc tupdesc)
 	return s.data;
 }
 
+/* Copy a row type without the dropped columns. */
+static TupleDesc
+live_columns(TupleDesc tupdesc)
+{
+	TupleDesc	result;
+	int			n = 0;
+
+	for (int i = 0; i < tupdesc->natts; i++)
+		n += !TupleDescAttr(tupdesc, i)->attisdropped;
+	result = CreateTemplateTupleDesc(n);
+	n = 0;
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (!TupleDescAttr(tupdesc, i)->attisdropped)
+			TupleDescCopyEntry(result, ++n, tupdesc, i + 1);
+	return result;
+}
+
 /*
  * Put the images of a feed's rows that changed since the input was last used
  * in memory, under a name.  The caller unregisters the name, then ends the store.
@@ -64,8 +81,8 @@ wh_changed_register(const WhInput *input, const char *name)
 		appendStringInfo(&sql, " UNION ALL SELECT %s FROM %s WHERE change_batch_id > " INT64_FORMAT,
 						 columns, wh_relation_name(input->change_log), input->used_batch_id);
 	store = wh_spi_store(sql.data, &result, &nrows);
-	if (result == NULL)
-		result = CreateTupleDescCopy(tupdesc);
+	/* names and types are the table's: of a union's rows, which has them from its first part, names may be missing */
+	result = live_columns(tupdesc);
 	wh_spi_register(name, result, store, nrows);
 	relation_close(rel, NoLock);
 	return store;

@@ -17,6 +17,7 @@
 
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
+#include "definition/definition_statements.h"
 #include "definition/publish.h"
 #include "dimension/dimension_create.h"
 
@@ -181,6 +182,7 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	store(d, &args, view);
 	wh_definition_record_inputs(d->id, d->relid, plan);
 	wh_definition_make_indexes(plan);
+	wh_definition_try(d->relid, plan);
 	if (view != d->definition)
 		wh_definition_drop_view(d->definition);
 	wh_alter_publish();

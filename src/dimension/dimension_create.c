@@ -17,6 +17,7 @@
 
 #include "metadata/catalog.h"
 #include "definition/definition_create.h"
+#include "definition/definition_statements.h"
 #include "definition/publish.h"
 #include "dimension/dimension_create.h"
 #include "base/spi_query.h"
@@ -270,11 +271,7 @@ wh_create_dimension(PG_FUNCTION_ARGS)
 	WhQueryPlan *plan;
 	int64		id;
 
-	for (int i = 0; i < 8; i++)
-		if (PG_ARGISNULL(i) && i != 6)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("only effective_grain may be NULL")));
+	wh_check_arguments(fcinfo, (const char *const[]) {"dimension", "query", "natural_key", "scd", "default_scd", "history", NULL, "time_zone"}, 8);
 	SPI_connect();
 	args.name = wh_object_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), "mart");
 	args.query = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -299,6 +296,7 @@ wh_create_dimension(PG_FUNCTION_ARGS)
 	id = insert_catalog_row(&args, table, view);
 	wh_definition_record_inputs(id, table, plan);
 	wh_definition_make_indexes(plan);
+	wh_definition_try(table, plan);
 	SPI_finish();
 	PG_RETURN_OID(table);
 }

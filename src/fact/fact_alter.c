@@ -17,6 +17,7 @@
 #include "metadata/catalog.h"
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
+#include "definition/definition_statements.h"
 #include "dimension/dimension_publish.h"
 #include "fact/fact_create.h"
 
@@ -130,6 +131,7 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	args.grain = f->grain_name;
 	args.ngrain = f->ngrain;
 	args.event_time = f->event_time;
+	args.mode = f->mode == WH_FACT_APPEND ? "append" : f->mode == WH_FACT_UPSERT ? "upsert" : "ledger";
 	if (PG_ARGISNULL(2))
 		wh_fact_current_roles(&args, f);
 	else
@@ -142,12 +144,14 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	wh_fact_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.grain, args.ngrain,
 							  f->mode == WH_FACT_LEDGER ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+	wh_fact_check_inputs(&args, plan);
 	alter_table(f, &args, columns);
 	wh_catalog_execute("UPDATE wh.fact SET definition = $2::regclass WHERE fact_id OPERATOR(pg_catalog.=) $1",
 					   2, (Oid[]) {INT8OID, OIDOID}, (Datum[]) {Int64GetDatum(f->id), ObjectIdGetDatum(view)}, NULL);
 	wh_fact_store_roles(&args, f->id);
 	wh_definition_record_inputs(f->id, f->relid, plan);
 	wh_definition_make_indexes(plan);
+	wh_definition_try(f->relid, plan);
 	if (view != f->definition)
 		wh_definition_drop_view(f->definition);
 	wh_alter_publish();

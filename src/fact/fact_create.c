@@ -20,6 +20,7 @@
 
 #include "metadata/catalog.h"
 #include "definition/definition_create.h"
+#include "definition/definition_statements.h"
 #include "dimension/dimension_publish.h"
 #include "fact/fact_create.h"
 #include "base/spi_query.h"
@@ -196,6 +197,33 @@ wh_fact_check_columns(const WhFactArgs *args, TupleDesc columns)
 	}
 }
 
+/* Refuse inputs that the fact's mode cannot follow, and other facts, which are no inputs. */
+void
+wh_fact_check_inputs(const WhFactArgs *args, const WhQueryPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->inputs)
+	{
+		const WhQueryInput *input = lfirst(lc);
+		WhRow		row;
+
+		if (wh_catalog_row(&row, "SELECT 1 FROM wh.fact WHERE relation OPERATOR(pg_catalog.=) $1",
+						   1, (Oid[]) {REGCLASSOID}, (Datum[]) {ObjectIdGetDatum(input->relid)}))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a fact cannot read fact \"%s\"", wh_relation_name(input->relid)),
+					 errdetail("Changes of a fact are not followed; it would be compared as a whole in every run."),
+					 errhint("Read the staged relations that it is made from, or make a view over it for readers.")));
+		if (strcmp(args->mode, "append") == 0 && input->kind != WH_INPUT_EVENT)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("mode 'append' cannot read \"%s\", whose rows change", wh_relation_name(input->relid)),
+					 errdetail("What the fact holds would depend on when it was loaded. Only append feeds have rows that stay as they are."),
+					 errhint("Use mode 'upsert', or 'ledger' to keep what a row was.")));
+	}
+}
+
 /* Make the table.  Its unique index is made after the first load. */
 static Oid
 create_table(const WhFactArgs *args, TupleDesc columns)
@@ -298,11 +326,7 @@ wh_create_fact(PG_FUNCTION_ARGS)
 	WhQueryPlan *plan;
 	int64		id;
 
-	for (int i = 0; i < 7; i++)
-		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("arguments of wh.create_fact must not be NULL")));
+	wh_check_arguments(fcinfo, (const char *const[]) {"fact", "query", "grain", "event_time", "dimensions", "mode", "time_zone"}, 7);
 	SPI_connect();
 	args.name = wh_object_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), "mart");
 	args.query = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -327,10 +351,12 @@ wh_create_fact(PG_FUNCTION_ARGS)
 	wh_fact_check_columns(&args, columns);
 	plan = wh_query_plan_view(view, args.grain, args.ngrain,
 							  strcmp(args.mode, "ledger") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);
+	wh_fact_check_inputs(&args, plan);
 	table = create_table(&args, columns);
 	id = insert_catalog_rows(&args, table, view);
 	wh_definition_record_inputs(id, table, plan);
 	wh_definition_make_indexes(plan);
+	wh_definition_try(table, plan);
 	SPI_finish();
 	PG_RETURN_OID(table);
 }

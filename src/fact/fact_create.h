@@ -13,6 +13,7 @@
 #include "utils/jsonb.h"
 
 #include "metadata/catalog.h"
+#include "query/query_plan.h"
 #include "base/object_name.h"
 #include "definition/publish.h"
 
@@ -43,6 +44,7 @@ typedef struct WhFactArgs
 extern void wh_fact_parse_roles(WhFactArgs *args, Jsonb *dimensions);
 extern void wh_fact_current_roles(WhFactArgs *args, const WhFact *fact);
 extern void wh_fact_check_columns(const WhFactArgs *args, TupleDesc columns);
+extern void wh_fact_check_inputs(const WhFactArgs *args, const WhQueryPlan *plan);
 extern void wh_fact_store_roles(const WhFactArgs *args, int64 fact_id);
 
 /* fact_alter.c */

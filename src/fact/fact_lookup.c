@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "lib/rbtree.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/date.h"
@@ -53,6 +54,7 @@ typedef struct Member
 {
 	uint32		hash;
 	char		status;
+	bool		unsorted;		/* openings are in the order in which they came */
 	int			nopenings;
 	int			allocated;
 	MemberKey	natural_key;
@@ -83,12 +85,20 @@ typedef enum KeyKind
 
 #include "lib/simplehash.h"
 
+/* A member in a tree, where the key cannot be hashed. */
+typedef struct TreeMember
+{
+	RBTNode		node;
+	Member		member;
+} TreeMember;
+
 struct WhLookup
 {
 	WhDimension *dimension;
 	int64		batch_id;
 	MemoryContext context;
-	members_hash *members;
+	members_hash *members;		/* by hash, or: */
+	RBTree	   *tree;			/* by order */
 	bool		complete;		/* all versions are in memory */
 	int			nkey;
 	KeyKind		kind[WH_MAX_KEY];
@@ -98,6 +108,7 @@ struct WhLookup
 	Oid			collation[WH_MAX_KEY];
 	FmgrInfo	hash[WH_MAX_KEY];
 	FmgrInfo	equal[WH_MAX_KEY];
+	FmgrInfo	compare[WH_MAX_KEY];	/* with a tree only */
 	Relation	rel;			/* the dimension's table */
 	/* reading single members */
 	Relation	index;
@@ -144,6 +155,67 @@ member_equal(WhLookup *lookup, MemberKey a, MemberKey b)
 	return true;
 }
 
+/* Order two members of a tree; for rbtree. */
+static int
+compare_members(const RBTNode *a, const RBTNode *b, void *arg)
+{
+	WhLookup   *lookup = arg;
+	const MemberKey *x = &((const TreeMember *) a)->member.natural_key;
+	const MemberKey *y = &((const TreeMember *) b)->member.natural_key;
+	int			result = DatumGetInt32(FunctionCall2Coll(&lookup->compare[0], lookup->collation[0], x->first, y->first));
+
+	for (int i = 1; i < lookup->nkey && result == 0; i++)
+		result = DatumGetInt32(FunctionCall2Coll(&lookup->compare[i], lookup->collation[i], x->all[i], y->all[i]));
+	return result;
+}
+
+static void
+keep_member(RBTNode *existing, const RBTNode *newdata, void *arg)
+{
+}
+
+static RBTNode *
+new_member(void *arg)
+{
+	return MemoryContextAllocZero(((WhLookup *) arg)->context, sizeof(TreeMember));
+}
+
+static void
+make_tree(WhLookup *lookup)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
+
+	lookup->tree = rbt_create(sizeof(TreeMember), compare_members, keep_member, new_member, NULL, lookup);
+	MemoryContextSwitchTo(old);
+}
+
+static Member *
+find_member(WhLookup *lookup, const Datum *key)
+{
+	TreeMember	sought = {.member.natural_key = {key[0], key}};
+	RBTNode    *found;
+
+	if (lookup->members)
+		return members_lookup(lookup->members, sought.member.natural_key);
+	found = rbt_find(lookup->tree, &sought.node);
+	return found ? &((TreeMember *) found)->member : NULL;
+}
+
+/* Find or make a member; a new one holds the caller's key until it is copied. */
+static Member *
+insert_member(WhLookup *lookup, const Datum *key, bool *found)
+{
+	TreeMember	sought = {.member.natural_key = {key[0], key}};
+	bool		is_new;
+	RBTNode    *node;
+
+	if (lookup->members)
+		return members_insert(lookup->members, sought.member.natural_key, found);
+	node = rbt_insert(lookup->tree, &sought.node, &is_new);
+	*found = !is_new;
+	return &((TreeMember *) node)->member;
+}
+
 /*
  * Open lookups into a dimension.  The struct of the dimension is shared: its
  * next_key grows with inferred members.
@@ -152,6 +224,7 @@ WhLookup *
 wh_lookup_open(WhDimension *dimension, int64 batch_id)
 {
 	WhLookup   *lookup = palloc0(sizeof(WhLookup));
+	bool		by_order = false;
 
 	lookup->dimension = dimension;
 	lookup->batch_id = batch_id;
@@ -164,10 +237,12 @@ wh_lookup_open(WhDimension *dimension, int64 batch_id)
 	for (int i = 0; i < dimension->nkey; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(dimension->tupdesc, dimension->key[i] - 1);
-		TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_HASH_PROC_FINFO |
-												 TYPECACHE_EQ_OPR_FINFO | TYPECACHE_BTREE_OPFAMILY);
+		TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_HASH_PROC | TYPECACHE_HASH_PROC_FINFO |
+												 TYPECACHE_EQ_OPR_FINFO | TYPECACHE_CMP_PROC_FINFO | TYPECACHE_BTREE_OPFAMILY);
 
 		lookup->type[i] = att->atttypid;
+		if (!OidIsValid(type->hash_proc))
+			by_order = true;
 		lookup->byval[i] = att->attbyval;
 		lookup->len[i] = att->attlen;
 		lookup->collation[i] = att->attcollation;
@@ -176,19 +251,18 @@ wh_lookup_open(WhDimension *dimension, int64 batch_id)
 			lookup->kind[i] = KEY_INT;
 		else
 		{
-			if (!OidIsValid(type->hash_proc_finfo.fn_oid))
-				ereport(ERROR,
-						(errcode(ERRCODE_UNDEFINED_FUNCTION),
-						 errmsg("natural key column \"%s\" of dimension \"%s\" has no hash function",
-								dimension->key_name[i], dimension->name),
-						 errhint("Cast it in the dimension's query to a type that has one, such as text.")));
 			lookup->kind[i] = KEY_OTHER;
-			fmgr_info_copy(&lookup->hash[i], &type->hash_proc_finfo, lookup->context);
+			if (OidIsValid(type->hash_proc))
+				fmgr_info_copy(&lookup->hash[i], &type->hash_proc_finfo, lookup->context);
 			fmgr_info_copy(&lookup->equal[i], &type->eq_opr_finfo, lookup->context);
 		}
+		fmgr_info_copy(&lookup->compare[i], &type->cmp_proc_finfo, lookup->context);
 		lookup->scan_equal[i] = get_opcode(type->eq_opr);
 	}
-	lookup->members = members_create(lookup->context, 1024, lookup);
+	if (by_order)
+		make_tree(lookup);
+	else
+		lookup->members = members_create(lookup->context, 1024, lookup);
 	return lookup;
 }
 
@@ -208,7 +282,7 @@ add_opening(WhLookup *lookup, const Datum *key, TimestampTz from, int64 surrogat
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
 	int			i;
 
-	m = members_insert(lookup->members, (MemberKey) {key[0], key}, &found);
+	m = insert_member(lookup, key, &found);
 	if (!found)
 	{
 		Datum	   *copy = lookup->nkey > 1 ? palloc(sizeof(Datum) * lookup->nkey) : NULL;
@@ -219,6 +293,7 @@ add_opening(WhLookup *lookup, const Datum *key, TimestampTz from, int64 surrogat
 			copy[i] = datumCopy(key[i], lookup->byval[i], lookup->len[i]);
 		m->nopenings = 0;
 		m->allocated = 0;
+		m->unsorted = false;
 	}
 	if (m->nopenings == 0)
 	{
@@ -243,10 +318,10 @@ add_opening(WhLookup *lookup, const Datum *key, TimestampTz from, int64 surrogat
 			m->openings = grown;
 			m->allocated = allocated;
 		}
-		for (i = m->nopenings; i > 0 && m->openings[i - 1].from > from; i--)
-			m->openings[i] = m->openings[i - 1];
-		m->openings[i].from = from;
-		m->openings[i].key = surrogate;
+		/* a table in any order must not cost the square of a key's versions: they are sorted when asked for */
+		m->unsorted |= m->openings[m->nopenings - 1].from > from;
+		m->openings[m->nopenings].from = from;
+		m->openings[m->nopenings].key = surrogate;
 		m->nopenings++;
 	}
 	MemoryContextSwitchTo(old);
@@ -283,8 +358,13 @@ load_all(WhLookup *lookup, double versions)
 	 * Growing the table step by step costs as much as filling it; one too large
 	 * is slow to search. Take members to have two versions.
 	 */
-	members_destroy(lookup->members);
-	lookup->members = members_create(lookup->context, (uint32) Min(Max(versions / 2, 1024), 1e9), lookup);
+	if (lookup->members)
+	{
+		members_destroy(lookup->members);
+		lookup->members = members_create(lookup->context, (uint32) Min(Max(versions / 2, 1024), 1e9), lookup);
+	}
+	else
+		make_tree(lookup);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		add_slot(lookup, slot);
 	ExecDropSingleTupleTableSlot(slot);
@@ -392,7 +472,7 @@ infer(WhLookup *lookup, const Datum *key)
 	add_opening(lookup, key, DT_NOBEGIN, v.key);
 	pfree(values);
 	pfree(isnull);
-	return members_lookup(lookup->members, (MemberKey) {key[0], key});
+	return find_member(lookup, key);
 }
 
 /* Say whether a value can be a natural key at all. */
@@ -405,6 +485,15 @@ usable(WhLookup *lookup, const Datum *key)
 			 (lookup->dimension->is_date && DatumGetDateADT(key[i]) < FIRST_DAY)))
 			return false;
 	return true;
+}
+
+static int
+opening_cmp(const void *a, const void *b)
+{
+	TimestampTz x = ((const Opening *) a)->from,
+				y = ((const Opening *) b)->from;
+
+	return x < y ? -1 : x > y;
 }
 
 /*
@@ -425,16 +514,21 @@ wh_lookup_find(WhLookup *lookup, const Datum *key, const bool *isnull, Timestamp
 		return nulls == lookup->nkey ? WH_KEY_NOT_APPLICABLE : WH_KEY_UNKNOWN;
 	if (!usable(lookup, key))
 		return WH_KEY_UNKNOWN;
-	m = members_lookup(lookup->members, (MemberKey) {key[0], key});
+	m = find_member(lookup, key);
 	if (m == NULL && !lookup->complete)
 	{
 		load_member(lookup, key);
-		m = members_lookup(lookup->members, (MemberKey) {key[0], key});
+		m = find_member(lookup, key);
 	}
 	if (m == NULL)
 		m = infer(lookup, key);
 	if (m->nopenings == 1)
 		return m->first.key;
+	if (m->unsorted)
+	{
+		qsort(m->openings, m->nopenings, sizeof(Opening), opening_cmp);
+		m->unsorted = false;
+	}
 	if (!has_time)
 		return m->openings[m->nopenings - 1].key;
 	low = 0;

@@ -288,6 +288,9 @@ resolve_var(ResolveContext *c, Var *var)
 				continue;
 			if (c->leaf != NULL && c->leaf != leaf)
 				break;
+			/* whether the leaf takes part, beside a whole row: no table has that */
+			if (var->varattno > wh_query_relation_natts(leaf->relid))
+				break;
 			c->leaf = leaf;
 			return (Node *) makeVar(1, var->varattno, var->vartype, var->vartypmod, var->varcollid, 0);
 		}

@@ -124,6 +124,27 @@ refuse_opaque(Query *query)
 
 /* CTEs ------------------------------------------------------------------- */
 
+/*
+ * Make what a query only sorts or groups by columns of their own: more columns
+ * come behind them later, and names are given by place.
+ */
+static void
+show_hidden(Query *body, Alias *names)
+{
+	ListCell   *lc;
+
+	foreach(lc, body->targetList)
+	{
+		TargetEntry *te = lfirst_node(TargetEntry, lc);
+
+		if (!te->resjunk)
+			continue;
+		te->resjunk = false;
+		te->resname = psprintf("wh_hidden_%d", te->resno);
+		names->colnames = lappend(names->colnames, makeString(pstrdup(te->resname)));
+	}
+}
+
 typedef struct InlineContext
 {
 	const char *name;
@@ -158,6 +179,7 @@ inline_walker(Node *node, void *context)
 			if (c->levels_up > 0)
 				IncrementVarSublevelsUp((Node *) body, c->levels_up, 1);
 			wh_query_to_subquery(rte, body, false);
+			show_hidden(body, rte->eref);
 			rte->alias = makeAlias(rte->eref->aliasname, copyObject(rte->eref->colnames));
 			rte->ctename = NULL;
 			rte->ctelevelsup = 0;
@@ -192,6 +214,7 @@ expand_views(Query *query, NormalizeContext *nc)
 		AcquireRewriteLocks(body, true, false);
 		table_close(rel, NoLock);
 		wh_query_to_subquery(rte, body, rte->lateral);
+		show_hidden(body, rte->eref);
 		rte->alias = makeAlias(rte->eref->aliasname, copyObject(rte->eref->colnames));
 	}
 }

@@ -98,8 +98,11 @@ plan_work(Planning *planning)
 	{
 		int64		feed_id = *(int64 *) lfirst(lc);
 		WhIngestResult result;
-		WhFeed	   *feed;
+		WhFeed	   *feed = wh_feed_get(feed_id, true);
 
+		/* a run leaves it alone */
+		if (feed == NULL || feed->is_paused)
+			continue;
 		batch_id = wh_batch_start("ingest", feed_id, NULL);
 		wh_snapshot_advance();
 		wh_ingest_feed(feed_id, batch_id, &result);
