@@ -73,7 +73,14 @@ extern bool wh_ordered_put(WhIngest *ing);
 extern bool wh_ordered_has_rows(const WhIngest *ing);
 extern void wh_ordered_end(WhIngest *ing);
 
+/* splice_tombstone.c */
+extern Tuplesortstate *wh_tombstone_sort(WhIngest *ing, WhStagedScan *scan, WhStagedVersion *version,
+										 TupleTableSlot *in, TupleTableSlot *next, bool *has_next);
+extern bool wh_tombstone_is_untimed(const WhIngest *ing, const WhIngestRow *row);
+extern void wh_tombstone_mark(WhIngest *ing);
+
 /* splice_sort.c */
+extern Tuplesortstate *wh_sort_open(WhIngest *ing);
 extern void wh_sort_prepare(WhIngest *ing);
 extern void wh_sort_begin(WhIngest *ing);
 extern bool wh_sort_same_key(WhIngest *ing, Datum *a, Datum *b);

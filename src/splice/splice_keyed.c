@@ -20,6 +20,10 @@ typedef struct Merge
 	WhStagedScan *scan;
 	TupleTableSlot *in;			/* next sorted record */
 	bool		has_in;
+	Tuplesortstate *group;		/* of one key with tombstones; NULL = records come from the run's sort */
+	TupleTableSlot *next;		/* the first record behind that group */
+	bool		has_next;
+	bool		has_tombstones;	/* there may be some, in this load */
 	WhStagedVersion  *record;			/* the record at hand */
 	WhStagedVersion  *rival;			/* another one of the same time */
 	WhStagedVersion  *pending;		/* last version of the key so far: its end is open */
@@ -40,9 +44,37 @@ swap(WhStagedVersion **a, WhStagedVersion **b)
 static void
 fetch_in(Merge *merge)
 {
-	merge->has_in = tuplesort_gettupleslot(merge->ing->sort, true, false, merge->in, NULL);
+	merge->has_in = tuplesort_gettupleslot(merge->group ? merge->group : merge->ing->sort, true, false, merge->in, NULL);
+	if (!merge->has_in && merge->group)
+	{
+		tuplesort_end(merge->group);
+		merge->group = NULL;
+		merge->has_in = merge->has_next;
+		if (merge->has_next)
+			ExecCopySlot(merge->in, merge->next);
+	}
 	if (merge->has_in)
 		slot_getallattrs(merge->in);
+}
+
+/*
+ * Before a key's first record is merged: when it is a tombstone, sort the key's
+ * records with the times that tombstones have.  false = none is left.
+ */
+static bool
+begin_key(Merge *merge)
+{
+	if (!merge->has_tombstones)
+		return merge->has_in;
+	while (merge->has_in && merge->group == NULL)
+	{
+		merge->group = wh_tombstone_sort(merge->ing, merge->scan, merge->record, merge->in,
+										 merge->next, &merge->has_next);
+		if (merge->group == NULL)
+			return true;
+		fetch_in(merge);
+	}
+	return merge->has_in;
 }
 
 static void
@@ -290,8 +322,10 @@ wh_splice_finish(WhIngest *ing)
 	merge.pending = wh_version_make(ing);
 	merge.staged = wh_version_make(ing);
 	merge.scan = wh_staged_open(ing);
+	merge.next = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsMinimalTuple);
+	merge.has_tombstones = ing->kind == WH_SOURCE_KAFKA && ing->feed->load == WH_LOAD_UPSERT;
 	fetch_in(&merge);
-	while (merge.has_in)
+	while (begin_key(&merge))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (ing->feed->load == WH_LOAD_APPEND)
@@ -301,6 +335,7 @@ wh_splice_finish(WhIngest *ing)
 	}
 	wh_staged_close(merge.scan);
 	ExecDropSingleTupleTableSlot(merge.in);
+	ExecDropSingleTupleTableSlot(merge.next);
 	tuplesort_end(ing->sort);
 	ing->sort = NULL;
 }

@@ -64,10 +64,11 @@ wh_sort_prepare(WhIngest *ing)
 	MemoryContextSwitchTo(old);
 }
 
-/* Open the sort of a run, or of one file of a snapshot feed. */
-void
-wh_sort_begin(WhIngest *ing)
+/* Open a sort by key, event time and position. */
+Tuplesortstate *
+wh_sort_open(WhIngest *ing)
 {
+	Tuplesortstate *sort;
 	AttrNumber	columns[WH_MAX_KEY + 3];
 	Oid			operators[WH_MAX_KEY + 3];
 	Oid			collations[WH_MAX_KEY + 3];
@@ -90,10 +91,18 @@ wh_sort_begin(WhIngest *ing)
 	ADD_COLUMN(ing->ours.effective_from, TIMESTAMPTZOID);
 	ADD_COLUMN(wh_sort_major(ing), INT8OID);
 	ADD_COLUMN(wh_sort_minor(ing), INT8OID);
-	ing->sort_rows = 0;
-	ing->sort = tuplesort_begin_heap(ing->sort_desc, n, columns, operators, collations, nulls_first,
-									 maintenance_work_mem, NULL, TUPLESORT_NONE);
+	sort = tuplesort_begin_heap(ing->sort_desc, n, columns, operators, collations, nulls_first,
+								maintenance_work_mem, NULL, TUPLESORT_NONE);
 	MemoryContextSwitchTo(old);
+	return sort;
+}
+
+/* Open the sort of a run, or of one file of a snapshot feed. */
+void
+wh_sort_begin(WhIngest *ing)
+{
+	ing->sort = wh_sort_open(ing);
+	ing->sort_rows = 0;
 }
 
 /* Compare two rows by the key, as the sort does. */
@@ -128,7 +137,9 @@ wh_splice_put(WhIngest *ing, WhIngestRow *row)
 	int64		minor = 0;
 
 	/* what waits for its turn goes nowhere else */
-	if (ing->sort == NULL && ing->hold == NULL && wh_ordered_put(ing))
+	if (wh_tombstone_is_untimed(ing, row))
+		wh_tombstone_mark(ing);
+	else if (ing->sort == NULL && ing->hold == NULL && wh_ordered_put(ing))
 		return;
 	if (ing->sort == NULL)
 		wh_sort_begin(ing);
