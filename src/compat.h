@@ -10,6 +10,10 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "utils/acl.h"
+
 #if PG_VERSION_NUM < 150000
 #error "widgets_wh needs PostgreSQL 15 or later"
 #endif
@@ -163,6 +167,20 @@
 #define wh_create_wait_event_set(context, n) CreateWaitEventSet(CurrentResourceOwner, n)
 #else
 #define wh_create_wait_event_set(context, n) CreateWaitEventSet(context, n)
+#endif
+
+/* 17 makes the names of wait events from a list. */
+#if PG_VERSION_NUM >= 170000
+#define WH_WAIT_EVENT_MESSAGE WAIT_EVENT_MESSAGE_QUEUE_RECEIVE
+#else
+#define WH_WAIT_EVENT_MESSAGE WAIT_EVENT_MQ_RECEIVE
+#endif
+
+/* 18 decodes base64 into unsigned bytes. */
+#if PG_VERSION_NUM >= 180000
+#define wh_b64_decode(src, len, dst, dstlen) pg_b64_decode(src, len, (uint8 *) (dst), dstlen)
+#else
+#define wh_b64_decode(src, len, dst, dstlen) pg_b64_decode(src, len, dst, dstlen)
 #endif
 
 /* 18 wants pg_noreturn before the declaration, and has no pg_attribute_noreturn(). */

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 
 #include "base/bulk_writer.h"
+#include "compat.h"
 #include "generator/generator_catalog.h"
 #include "generator/generator_group.h"
 #include "generator/generator_write.h"
@@ -178,7 +179,7 @@ write_queues(WhGenerator *generator, WhBulkWriter *writer, Shared *shared, Tuple
 			has_rows = make_chunk(generator, shared, BACKEND_ROWS, write_row, writer);
 		else if (nreaders > 0)
 		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0, WAIT_EVENT_MQ_RECEIVE);
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0, WH_WAIT_EVENT_MESSAGE);
 			ResetLatch(MyLatch);
 		}
 	}

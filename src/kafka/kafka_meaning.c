@@ -18,6 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "kafka/kafka_meaning.h"
 
 #define EPOCH_DAYS	(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
@@ -179,7 +180,7 @@ wh_kafka_base64_decode(const char *text, int len, int *nbytes)
 	for (int i = 0; i < len; i++)
 		if (isspace((unsigned char) text[i]))
 			return NULL;
-	*nbytes = pg_b64_decode(usual, padded, (char *) bytes, pg_b64_dec_len(padded));
+	*nbytes = wh_b64_decode(usual, padded, (char *) bytes, pg_b64_dec_len(padded));
 	return *nbytes < 0 ? NULL : bytes;
 }
 
