@@ -374,6 +374,28 @@ pass_line(WhCsvReader *reader)
 }
 
 /*
+ * Go to a record of the file that was found before, at a line and byte of it, to
+ * be read by a dialect.
+ */
+void
+wh_csv_reader_seek(WhCsvReader *reader, const WhCsvDialect *dialect, int64 line, int64 byte_offset)
+{
+	while (reader->base + (int64) reader->end < byte_offset && !reader->at_end)
+	{
+		reader->start = reader->end;
+		fill(reader);
+		reader->at_start = false;
+	}
+	reader->start = (Size) Min(Max(byte_offset - reader->base, 0), (int64) reader->end);
+	reader->at_start = reader->look_for_separator = false;
+	reader->to_skip = 0;
+	reader->next_line = line;
+	reader->dialect = *dialect;
+	reader->parser = wh_csv_parser_create(reader->context, &reader->dialect, reader->max_record);
+	reader->record = wh_csv_parser_record(reader->parser);
+}
+
+/*
  * Go to the next record.  What it returns lives until the next call; messages
  * of errors are made in the current memory context.
  */

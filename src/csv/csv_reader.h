@@ -71,6 +71,8 @@ extern WhCsvReader *wh_csv_reader_open(MemoryContext context,
 extern WhCsvReader *wh_csv_reader_memory(MemoryContext context, const WhCsvOptions *options);
 extern void wh_csv_reader_set(WhCsvReader *reader, const char *data, Size len,
 							  int64 line, int64 byte_offset);
+extern void wh_csv_reader_seek(WhCsvReader *reader, const WhCsvDialect *dialect,
+							   int64 line, int64 byte_offset);
 extern WhCsvNext wh_csv_reader_next(WhCsvReader *reader);
 extern void wh_csv_reader_close(WhCsvReader *reader);
 

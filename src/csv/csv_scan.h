@@ -35,6 +35,8 @@ struct WhCsvScan
 	bool		row_context_used;
 	char	   *name;
 	WhCsvReader *reader;		/* NULL = could not be opened, or ended */
+	WhCsvReader *reread;		/* of the file, beside the records in memory; NULL = none */
+	int			same_content;	/* the file has the content of the records: 1, 0, or -1 when not looked */
 	WhRowError	open_error;
 	bool		collect;
 	bool		lazy;

@@ -433,6 +433,7 @@ make_scan(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags)
 	scan->name = pstrdup(name);
 	scan->collect = (flags & WH_CSV_COLLECT) != 0;
 	scan->lazy = (flags & WH_CSV_LAZY) != 0;
+	scan->same_content = -1;
 	scan->arena = wh_value_arena_create(context);
 	scan->row.values = palloc0(sizeof(Datum) * desc->natts);
 	scan->row.isnull = palloc(sizeof(bool) * desc->natts);
@@ -572,6 +573,46 @@ wh_csv_replay(WhCsvScan *scan, const char *raw, Size len, int64 line, int64 byte
 	return row;
 }
 
+/*
+ * Read one record of a scan of wh_csv_replay_begin from its file, which stood at
+ * a line and byte of it.  Returns NULL when the file is gone or has not the
+ * content of the checksum any more, else the row, as wh_csv_replay does.
+ */
+WhSourceRow *
+wh_csv_reread(WhCsvScan *scan, const uint8 *checksum, int64 line, int64 byte_offset)
+{
+	WhCsvReader *memory = scan->reader;
+	WhSourceRow *row;
+	WhRowError	error;
+
+	if (scan->same_content < 0)
+	{
+		uint8		now[WH_CSV_CHECKSUM_LENGTH];
+
+		scan->same_content = wh_csv_table_checksum(scan->table, scan->name, now, &error) &&
+			memcmp(now, checksum, sizeof(now)) == 0;
+	}
+	if (!scan->same_content)
+		return NULL;
+	if (!scan->started && scan->header)
+	{
+		row = wh_csv_replay(scan, "", 0, line, byte_offset);
+		if (!scan->started)
+			return row;			/* the header does not fit */
+	}
+	if (scan->reread)
+		wh_csv_reader_close(scan->reread);
+	scan->reread = wh_csv_reader_open(scan->context, &scan->table->options, scan->name, false, &error);
+	if (scan->reread == NULL)
+		return NULL;
+	wh_csv_reader_seek(scan->reread, &memory->dialect, line, byte_offset);
+	scan->ended = scan->failed = false;
+	scan->reader = scan->reread;
+	row = wh_csv_next(scan);
+	scan->reader = memory;
+	return row;
+}
+
 /* Return the file's header as it came, once a row was read; NULL = it has none. */
 const char *
 wh_csv_header(WhCsvScan *scan, Size *len)
@@ -641,5 +682,7 @@ wh_csv_end(WhCsvScan *scan)
 {
 	if (scan->reader != NULL)
 		wh_csv_reader_close(scan->reader);
+	if (scan->reread != NULL)
+		wh_csv_reader_close(scan->reread);
 	MemoryContextDelete(scan->context);
 }

@@ -89,5 +89,7 @@ extern WhCsvScan *wh_csv_replay_begin(WhCsvTable *table, const char *name,
 									  const char *header, Size header_len);
 extern WhSourceRow *wh_csv_replay(WhCsvScan *scan, const char *raw, Size len,
 								  int64 line, int64 byte_offset);
+extern WhSourceRow *wh_csv_reread(WhCsvScan *scan, const uint8 *checksum,
+								  int64 line, int64 byte_offset);
 
 #endif							/* WH_CSV_SOURCE_H */

@@ -193,10 +193,24 @@ retry_event(Retry *retry, const WhRow *event)
 	const char *reason = NULL;
 
 	wh_value_arena_reset(retry->arena);
-	if (form && strcmp(form, "part") == 0)
-		return "cannot be tried again: only a part of the record is stored";
 	row = retry->row;
-	if (form && strcmp(form, "row") == 0)
+	if (form && strcmp(form, "part") == 0)
+	{
+		WhSourceRow *again = NULL;
+
+		/* A file has the whole of it, as long as it is the same one. */
+		if (ing->kind == WH_SOURCE_CSV && ing->feed->redact == NIL && ing->unit->checksum != NULL &&
+			!event->isnull[EVENT_BYTE_OFFSET] &&
+			VARSIZE_ANY_EXHDR(ing->unit->checksum) == WH_CSV_CHECKSUM_LENGTH &&
+			(retry->table->options.header != WH_CSV_HEADER_MATCH || retry->has_header))
+			again = wh_csv_reread(retry->scan, (uint8 *) VARDATA_ANY(ing->unit->checksum),
+								  wh_position_low(DatumGetInt64(event->values[EVENT_POSITION])),
+								  DatumGetInt64(event->values[EVENT_BYTE_OFFSET]));
+		if (again == NULL)
+			return "cannot be tried again: only a part of the record is stored";
+		row = *again;
+	}
+	else if (form && strcmp(form, "row") == 0)
 	{
 		row.low = event->isnull[EVENT_POSITION] ? ing->feed->load == WH_LOAD_SNAPSHOT :
 			wh_position_low(DatumGetInt64(event->values[EVENT_POSITION]));
