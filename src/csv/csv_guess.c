@@ -89,6 +89,12 @@ static const struct
 	{'.', NULL}, {',', NULL}, {'.', ","}, {',', "."}, {',', " "}, {'.', " "}, {'.', "'"}, {',', "'"}
 };
 
+/* Bits of WhCsvGuess.dates beside those of date_formats: the given one, and that it has a time. */
+#define GIVEN_FORMAT	(1u << 30)
+#define GIVEN_HAS_TIME	(1u << 31)
+
+StaticAssertDecl(lengthof(date_formats) <= 30, "too many date formats for a mask");
+
 #define POINT_FORMATS	0x65		/* decimal is '.' */
 #define COMMA_FORMATS	0x9a
 
@@ -109,12 +115,16 @@ struct WhCsvGuesser
 	WhValueConverter *timestamptz;
 	WhValueConverter *uuid;
 	WhDatePattern *patterns[lengthof(date_formats)];
+	WhDatePattern *given;		/* what the caller said of the table; NULL = nothing */
 	WhValueFormat numbers[lengthof(number_formats)];
 };
 
-/* Make what is needed to look at values, in the current memory context. */
+/*
+ * Make what is needed to look at values, in the current memory context.
+ * date_format is what dates are known to be written like; NULL = it is not.
+ */
 WhCsvGuesser *
-wh_csv_guesser_create(void)
+wh_csv_guesser_create(const char *date_format)
 {
 	WhCsvGuesser *guesser = palloc0(sizeof(WhCsvGuesser));
 	char	   *message;
@@ -126,6 +136,8 @@ wh_csv_guesser_create(void)
 	guesser->timestamp = wh_value_converter(TIMESTAMPOID, -1, guesser->arena);
 	guesser->timestamptz = wh_value_converter(TIMESTAMPTZOID, -1, guesser->arena);
 	guesser->uuid = wh_value_converter(UUIDOID, -1, guesser->arena);
+	if (date_format)
+		guesser->given = wh_date_pattern_compile(date_format, &message);
 	for (int i = 0; i < (int) lengthof(date_formats); i++)
 		guesser->patterns[i] = wh_date_pattern_compile(date_formats[i].pattern, &message);
 	for (int i = 0; i < (int) lengthof(number_formats); i++)
@@ -148,7 +160,7 @@ wh_csv_guess_start(WhCsvGuess *guess)
 {
 	memset(guess, 0, sizeof(*guess));
 	guess->types = MAY_BE_ANYTHING;
-	guess->dates = (1u << lengthof(date_formats)) - 1;
+	guess->dates = ((1u << lengthof(date_formats)) - 1) | GIVEN_FORMAT | GIVEN_HAS_TIME;
 	guess->numbers = (1u << lengthof(number_formats)) - 1;
 }
 
@@ -229,7 +241,7 @@ types_of(WhCsvGuesser *guesser, const char *s, Size len)
 		return MAY_BE_DATE | MAY_BE_TIMESTAMP;
 	if (takes(guesser->timestamp, s, len))
 		return MAY_BE_TIMESTAMP;
-	if (takes(guesser->timestamptz, s, len))
+	if (takes(guesser->timestamptz, s, len) || (len > 16 && s[4] == '-' && wh_date_is_iso(WH_DATE_DATE, s, len)))
 		return MAY_BE_TIMESTAMPTZ;
 	if (takes(guesser->uuid, s, len))
 		return MAY_BE_UUID;
@@ -250,6 +262,12 @@ dates_of(WhCsvGuesser *guesser, uint32 mask, const char *s, Size len)
 	for (int i = 0; i < (int) lengthof(date_formats); i++)
 		if ((mask & (1u << i)) && wh_date_pattern_read(guesser->patterns[i], s, len, false, &parts))
 			result |= 1u << i;
+	if ((mask & GIVEN_FORMAT) && guesser->given && wh_date_pattern_read(guesser->given, s, len, true, &parts))
+	{
+		result |= GIVEN_FORMAT;
+		if ((mask & GIVEN_HAS_TIME) && wh_date_pattern_has_time(guesser->given))
+			result |= GIVEN_HAS_TIME;
+	}
 	return result;
 }
 
@@ -472,6 +490,8 @@ wh_csv_guess_type(const WhCsvGuess *guess, char decimal, WhCsvColumnType *result
 			break;
 		}
 	}
+	else if (guess->dates & GIVEN_FORMAT)
+		result->type = guess->dates & GIVEN_HAS_TIME ? TIMESTAMPOID : DATEOID;
 	else if (first >= 0)
 	{
 		if (orders == (1u << DAY_FIRST | 1u << MONTH_FIRST))

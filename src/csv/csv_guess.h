@@ -39,7 +39,7 @@ typedef struct WhCsvColumnType
 	const char *note;			/* what is uncertain; NULL = nothing */
 } WhCsvColumnType;
 
-extern WhCsvGuesser *wh_csv_guesser_create(void);
+extern WhCsvGuesser *wh_csv_guesser_create(const char *date_format);
 extern void wh_csv_guess_start(WhCsvGuess *guess);
 extern void wh_csv_guess_value(WhCsvGuesser *guesser, WhCsvGuess *guess, const char *s, Size len, bool quoted);
 extern bool wh_csv_guess_fits(WhCsvGuesser *guesser, const WhCsvGuess *guess, const char *s, Size len);

@@ -807,7 +807,7 @@ name_columns(WhCsvSniff *sniff)
 static void
 choose_types(WhCsvSniff *sniff)
 {
-	char		decimal = 0;
+	char		decimal = sniff->options.field.format.decimal == ',' ? ',' : 0;
 
 	for (int k = 0; k < sniff->ncolumns; k++)
 	{
@@ -836,7 +836,7 @@ WhCsvSniff *
 wh_csv_sniff(const char *directory, List *names, List *given)
 {
 	WhCsvSniff *sniff = palloc0(sizeof(WhCsvSniff));
-	WhCsvGuesser *guesser = wh_csv_guesser_create();
+	WhCsvGuesser *guesser;
 	const char *name = linitial(names);
 	Lines	   *lines = palloc0(sizeof(Lines));
 	ListCell   *lc;
@@ -844,6 +844,7 @@ wh_csv_sniff(const char *directory, List *names, List *given)
 	wh_csv_options_init(&sniff->options);
 	wh_csv_options_apply(&sniff->options, given);
 	wh_csv_options_check(&sniff->options);
+	guesser = wh_csv_guesser_create(sniff->options.field.format.date_format);
 	sniff->options.directory = directory;
 	sniff->table_options = list_copy(given);
 	read_lines(name, &sniff->options, lines);

@@ -56,6 +56,7 @@ extern bool wh_value_format_number(const WhValueFormat *format, const char *s, S
 								   char *out, Size size, Size *out_len);
 
 extern WhDatePattern *wh_date_pattern_compile(const char *format, char **message);
+extern bool wh_date_pattern_has_time(const WhDatePattern *pattern);
 extern bool wh_date_pattern_read(const WhDatePattern *pattern, const char *s, Size len,
 								 bool may_have_time, WhDateParts *parts);
 

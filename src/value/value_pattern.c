@@ -185,10 +185,9 @@ wh_date_pattern_compile(const char *format, char **message)
 		}
 		pattern->nitems++;
 	}
-	if (!(seen & (1u << ITEM_YEAR4 | 1u << ITEM_YEAR2)) || !(seen & (1u << ITEM_MONTH | 1u << ITEM_MONTH_NAME)) ||
-		!(seen & (1u << ITEM_DAY)))
+	if (!(seen & (1u << ITEM_YEAR4 | 1u << ITEM_YEAR2)) || !(seen & (1u << ITEM_MONTH | 1u << ITEM_MONTH_NAME)))
 	{
-		*message = "it must have a year, a month and a day";
+		*message = "a year or a month is missing";
 		return NULL;
 	}
 	if ((seen & (1u << ITEM_HOUR12)) && !(seen & (1u << ITEM_HALF_DAY)))
@@ -208,6 +207,13 @@ wh_date_pattern_compile(const char *format, char **message)
 			(before != ITEM_LITERAL && before != ITEM_BLANKS && before != ITEM_MONTH_NAME && before != ITEM_DAY_NAME);
 	}
 	return pattern;
+}
+
+/* Say whether a pattern reads hours. */
+bool
+wh_date_pattern_has_time(const WhDatePattern *pattern)
+{
+	return pattern->has_time;
 }
 
 /* Read a number of one or two digits. */
@@ -400,6 +406,7 @@ wh_date_pattern_read(const WhDatePattern *pattern, const char *s, Size len,
 	while (s < end && end[-1] == ' ')
 		end--;
 	memset(parts, 0, sizeof(*parts));
+	parts->day = 1;				/* of a month, when none is written */
 	if (pattern->kind != PATTERN_ITEMS)
 		return read_count(pattern->kind, s, end, parts);
 	for (int i = 0; i < pattern->nitems; i++)
