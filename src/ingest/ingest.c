@@ -10,54 +10,24 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/xact.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "base/object_name.h"
-#include "base/statistics.h"
-#include "feed/feed_follow.h"
+#include "ingest/ingest_state.h"
 #include "metadata/catalog_user.h"
-#include "splice/splice.h"
 
 /* Read the source and stage what is new. */
 static void
 ingest(WhIngest *ing)
 {
 	WhBatchStep *counts = &ing->result->counts;
+	WhStaging  *staging = ing->staging;
 
-	ing->source = wh_feed_open_source(ing->feed);
-	/* A partition worker has the feed's lock only when it has read its batch. */
-	if (!ing->hold && wh_feed_has_option(ing->feed, "on_source_change", "follow"))
-	{
-		wh_feed_follow_source(ing->feed, ing->source);
-		/* a table that was rewritten has rows of this transaction */
-		wh_snapshot_advance();
-	}
-	ing->source_desc = CreateTupleDescCopyConstr(RelationGetDescr(ing->source));
-	ing->kind = wh_feed_source_kind(ing->source);
-	if (ing->hold)
-		ing->desc = wh_ingest_staged_desc(ing->feed, AccessShareLock, false);
-	else
-		ing->desc = wh_ingest_staged_desc(ing->feed, RowExclusiveLock, true);
-	wh_ingest_map_columns(ing);
-	/* Room for the columns that sorting adds. */
-	ing->values = palloc0(sizeof(Datum) * (ing->desc->natts + 3));
-	ing->isnull = palloc(sizeof(bool) * (ing->desc->natts + 3));
-	memset(ing->isnull, true, sizeof(bool) * (ing->desc->natts + 3));
-
+	wh_ingest_start(ing);
 	wh_ingest_pipe_open(ing);
 	if (ing->is_retry)
 		wh_ingest_retry_events(ing);
@@ -73,30 +43,14 @@ ingest(WhIngest *ing)
 	if (ing->hold)
 		wh_hold_release(ing);
 	if (ing->feed->load != WH_LOAD_SNAPSHOT || ing->is_retry)
-		wh_splice_finish(ing);
-	if (ing->writer)
-	{
-		wh_bulk_flush(ing->writer);
-		counts->first_block = ing->writer->first_block;
-		counts->rows_inserted = ing->writer->inserted;
-		counts->rows_updated = ing->writer->updated;
-		counts->rows_deleted = ing->writer->deleted;
-		if (ing->writer->inserted > 0)
-			counts->staged_relid = wh_feed_table(ing->feed);
-		if (ing->writer->inserted + ing->writer->deleted > 0)
-			ing->result->staged_changed = true;
-		if (ing->writer->inserted + ing->writer->updated + ing->writer->deleted > 0)
-			ing->result->changed = true;
-		wh_bulk_close(ing->writer);
-	}
-	if (ing->changed_images)
-		ing->result->staged_changed = ing->result->changed = true;
-	if (ing->change_writer)
-		wh_bulk_close(ing->change_writer);
+		wh_splice_finish(staging);
+	wh_staging_close(staging);
+	ing->result->staged_changed |= staging->has_changed;
+	ing->result->changed |= staging->has_written;
 	if (ing->kind == WH_SOURCE_RELATION && ing->result->staged_changed && !ing->is_retry)
-		wh_unit_add_read(ing, ing->feed->reads + 1);
+		wh_unit_add_read(ing->units, ing->feed->reads + 1, staging->snapshot_time, !staging->snapshot_incomplete);
 	wh_ingest_settle(ing);
-	wh_units_save(ing);
+	ing->result->changed |= wh_units_save(ing->units, ing->batch_id);
 	wh_ingest_save_feed(ing);
 	if (ing->source)
 		relation_close(ing->source, NoLock);
@@ -128,6 +82,7 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saved.guc_level = wh_pin_settings();
 	ing->context = context;
+	ing->staging = palloc0(sizeof(WhStaging));
 	ing->feed = wh_feed_get(feed_id, stream != NULL);
 	if (ing->feed == NULL)
 	{
@@ -140,7 +95,6 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	}
 	result->counts.object = MemoryContextStrdup(old, ing->feed->name);
 	ing->batch_id = batch_id;
-	ing->snapshot_time = DT_NOBEGIN;
 	ing->batch_start = wh_ingest_batch_start(batch_id);
 	ing->result = result;
 	ing->stream = stream;

@@ -162,9 +162,9 @@ key_texts(WhIngest *ing, TupleDesc desc, const AttrNumber *column, Datum *values
 {
 	Datum		texts[WH_MAX_KEY];
 
-	if (ing->nkeys == 0)
+	if (ing->staging->nkeys == 0)
 		return NULL;
-	for (int i = 0; i < ing->nkeys; i++)
+	for (int i = 0; i < ing->staging->nkeys; i++)
 	{
 		Oid			output;
 		bool		varlena;
@@ -174,7 +174,7 @@ key_texts(WhIngest *ing, TupleDesc desc, const AttrNumber *column, Datum *values
 		getTypeOutputInfo(TupleDescAttr(desc, column[i] - 1)->atttypid, &output, &varlena);
 		texts[i] = CStringGetTextDatum(OidOutputFunctionCall(output, values[column[i] - 1]));
 	}
-	return construct_array(texts, ing->nkeys, TEXTOID, -1, false, TYPALIGN_INT);
+	return construct_array(texts, ing->staging->nkeys, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
 /* Said of a record whose columns cannot be told apart, when some are redacted. */
@@ -301,15 +301,6 @@ count_reject(WhIngest *ing, List *errors)
 				 errhint("Nothing of this run is kept. Correct the source, or raise reject_limit with wh.alter_feed.")));
 }
 
-/* Count a record that is rejected when others are known already. */
-void
-wh_ingest_count_reject(WhIngest *ing, int sqlerrcode, const char *message)
-{
-	WhRowError	error = {0, sqlerrcode, unconstify(char *, message)};
-
-	count_reject(ing, list_make1(&error));
-}
-
 /*
  * Tell whether something of a record is not in what its event stores: values
  * that were not read and are not kept as text, originals of redacted ones.
@@ -384,8 +375,6 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 
 	open_rejects(ing);
 	count_reject(ing, row->errors);
-	if (ing->feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_note_reject(ing, row);
 	old = MemoryContextSwitchTo(ing->rejects);
 	if (row->source.event_id > 0)
 	{
@@ -434,43 +423,43 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 }
 
 /*
- * Write the error event of a row in staging's form, which loses against
- * another one.  raw is the record as it came, or NULL.
+ * Write the error event of a record that had been taken, and loses against
+ * another one; for staging, arg is the WhIngest.
  */
 void
-wh_ingest_reject_staged(WhIngest *ing, Datum *values, bool *isnull, bytea *raw,
-						int sqlerrcode, const char *message)
+wh_ingest_reject_lost(void *arg, const WhLostRecord *lost)
 {
+	WhIngest   *ing = arg;
+	WhStaging  *staging = ing->staging;
 	RejectedRecord record;
-	WhRowError	error;
+	WhRowError	error = {0, lost->sqlerrcode, unconstify(char *, lost->message)};
 	MemoryContext old;
 	char	   *json;
 
+	if (lost->is_of_run)
+		count_reject(ing, list_make1(&error));
 	open_rejects(ing);
 	old = MemoryContextSwitchTo(ing->rejects);
 	memset(&record, 0, sizeof(record));
 	record.byte_offset = -1;
 	record.message_time = DT_NOBEGIN;
-	record.event_time = DatumGetTimestampTz(values[ing->ours.effective_from - 1]);
-	record.position = DatumGetInt64(values[ing->ours.source_position - 1]);
+	record.event_time = DatumGetTimestampTz(lost->values[staging->ours.effective_from - 1]);
+	record.position = DatumGetInt64(lost->values[staging->ours.source_position - 1]);
 	if (ing->kind != WH_SOURCE_RELATION)
 	{
-		record.unit = wh_unit_find(ing, wh_position_unit(record.position));
+		record.unit = wh_unit_find(ing->units, wh_position_unit(record.position));
 		record.low = wh_position_low(record.position);
 	}
 	/* The hash is over the values, whether the record itself is at hand or not. */
-	json = row_as_json(ing, values, isnull, NULL, false);
+	json = row_as_json(ing, lost->values, lost->isnull, NULL, false);
 	record.hash = record_hash(json, strlen(json));
-	record.raw = raw ? raw : make_bytea(json, strlen(json));
-	record.raw_form = raw ? "record" : "row";
+	record.raw = lost->raw ? lost->raw : make_bytea(json, strlen(json));
+	record.raw_form = lost->raw ? "record" : "row";
 	if (ing->feed->redact != NIL)
-		record.redacted = row_as_json(ing, values, isnull, NULL, true);
+		record.redacted = row_as_json(ing, lost->values, lost->isnull, NULL, true);
 	/* what lost against another record of its key is not made good by a later one */
-	if (sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-		record.key = key_texts(ing, ing->desc, ing->key_staged, values, isnull);
-	error.attnum = 0;
-	error.sqlerrcode = sqlerrcode;
-	error.message = pstrdup(message);
+	if (lost->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		record.key = key_texts(ing, staging->desc, staging->key, lost->values, lost->isnull);
 	write_event(ing, &record, list_make1(&error));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ing->rejects);

@@ -117,7 +117,7 @@ wh_ingest_pipe_open(WhIngest *ing)
 	for (int i = 0; i < desc->natts; i++)
 		if (TupleDescAttr(desc, i)->attnotnull && !TupleDescAttr(desc, i)->attisdropped)
 			pipe->notnull[pipe->nnotnull++] = i + 1;
-	pipe->is_plain = ing->nkeys == 0 && pipe->nnotnull == 0;
+	pipe->is_plain = ing->staging->nkeys == 0 && pipe->nnotnull == 0;
 	pipe->has_expressions = pipe->nredact > 0 || pipe->time || pipe->deleted || pipe->nscreens > 0;
 }
 

@@ -82,8 +82,8 @@ latest_units(WhIngest *ing)
 	ctl.hcxt = ing->context;
 	names = hash_create("widgets_wh file names", 64, &ctl,
 						HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-	wh_units_load(ing);
-	hash_seq_init(&seq, ing->units);
+	wh_units_load(ing->units);
+	hash_seq_init(&seq, ing->units->table);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
 		bool		found;
@@ -153,7 +153,7 @@ read_records(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, bool *checks
 	{
 		/* Convert straight into the scratch row where columns are in their places. */
 		if (ing->same_places)
-			wh_csv_set_output(scan, ing->values, ing->isnull);
+			wh_csv_set_output(scan, ing->staging->values, ing->staging->isnull);
 		while ((row = wh_csv_next(scan)) != NULL)
 			wh_ingest_row(ing, row);
 	}
@@ -209,21 +209,21 @@ load_content(WhIngest *ing, WhCsvTable *table, WhCsvFileInfo *info, WhUnit *unit
 
 	ing->unit = unit;
 	if (ing->feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_begin(ing);
+		wh_snapshot_begin(ing->staging);
 	complete = read_records(ing, table, info, &checksum_known, checksum);
 	if (!complete)
 	{
-		ing->snapshot_incomplete = true;
+		ing->staging->snapshot_incomplete = true;
 		if (counts->rows_read - rows_before <= 1)
 		{
 			/* Nothing of it was read: try again next time. */
 			if (ing->feed->load == WH_LOAD_SNAPSHOT)
-				wh_snapshot_abandon(ing);
+				wh_splice_drop(ing->staging);
 			return;
 		}
 	}
 	if (ing->feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_end(ing);
+		wh_snapshot_end(ing->staging, unit);
 	if (!checksum_known)
 	{
 		WhRowError	error;
@@ -263,7 +263,7 @@ wh_ingest_read_files(WhIngest *ing)
 		CHECK_FOR_INTERRUPTS();
 		ing->unit_rank = foreach_current_index(lc);
 		if (latest == NULL)
-			load_content(ing, table, info, wh_unit_add(ing, info->name, 1));
+			load_content(ing, table, info, wh_unit_add(ing->units, info->name, 1));
 		else if (latest->checksum == NULL)
 			load_content(ing, table, info, latest);	/* tried before, not read */
 		else if (latest->file_state && info->state && strcmp(latest->file_state, info->state) == 0)
@@ -286,7 +286,7 @@ wh_ingest_read_files(WhIngest *ing)
 					 errdetail("An append feed without key cannot tell its new records from those already staged."),
 					 errhint("Deliver new records under a new file name, or make the feed with a key.")));
 		else
-			load_content(ing, table, info, wh_unit_add(ing, info->name, latest->generation + 1));
+			load_content(ing, table, info, wh_unit_add(ing->units, info->name, latest->generation + 1));
 	}
 	ing->unit = NULL;
 }

@@ -14,7 +14,6 @@
 #include "utils/tuplestore.h"
 
 #include "ingest/ingest_event.h"
-#include "splice/splice.h"
 
 typedef struct WhHold
 {
@@ -28,6 +27,7 @@ void
 wh_hold_begin(WhIngest *ing)
 {
 	ing->hold = MemoryContextAllocZero(ing->context, sizeof(WhHold));
+	ing->staging->is_held = true;
 }
 
 static Tuplestorestate *
@@ -46,7 +46,7 @@ wh_hold_row(WhIngest *ing)
 {
 	if (ing->hold->rows == NULL)
 		ing->hold->rows = make_store(ing);
-	tuplestore_putvalues(ing->hold->rows, ing->desc, ing->values, ing->isnull);
+	tuplestore_putvalues(ing->hold->rows, ing->staging->desc, ing->staging->values, ing->staging->isnull);
 }
 
 /* Keep an error event, as wh_event_form made it. */
@@ -85,14 +85,14 @@ release_events(WhIngest *ing, WhHold *hold)
 static void
 release_rows(WhIngest *ing, WhHold *hold)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(ing->desc, &TTSOpsMinimalTuple);
-	WhBulkWriter *writer = wh_splice_writer(ing);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(ing->staging->desc, &TTSOpsMinimalTuple);
+	WhBulkWriter *writer = wh_staging_writer(ing->staging);
 
 	while (tuplestore_gettupleslot(hold->rows, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
-		slot->tts_values[ing->ours.batch_id - 1] = Int64GetDatum(ing->batch_id);
+		slot->tts_values[ing->staging->ours.batch_id - 1] = Int64GetDatum(ing->batch_id);
 		wh_bulk_insert(writer, slot->tts_values, slot->tts_isnull);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -105,6 +105,7 @@ wh_hold_release(WhIngest *ing)
 	WhHold	   *hold = ing->hold;
 
 	ing->hold = NULL;
+	ing->staging->is_held = false;
 	if (hold->events)
 	{
 		release_events(ing, hold);
@@ -125,8 +126,6 @@ wh_hold_drop(WhIngest *ing)
 		tuplestore_end(ing->hold->events);
 	if (ing->hold && ing->hold->rows)
 		tuplestore_end(ing->hold->rows);
-	if (ing->sort)
-		tuplesort_end(ing->sort);
 	ing->hold = NULL;
-	ing->sort = NULL;
+	wh_splice_drop(ing->staging);
 }

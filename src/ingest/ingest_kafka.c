@@ -72,7 +72,7 @@ wh_ingest_read_topic(WhIngest *ing)
 	WhTopicRead topic = {0};
 
 	topic.scratch = AllocSetContextCreate(ing->context, "widgets_wh message", ALLOCSET_SMALL_SIZES);
-	wh_units_load(ing);
+	wh_units_load(ing->units);
 	if (ing->stream)
 		wh_ingest_read_stream(ing, &topic);
 	else

@@ -205,12 +205,12 @@ wh_ingest_read_relation(WhIngest *ing)
 			appendStringInfo(&sql, " OR %s IS NULL", quote_identifier(feed->watermark));
 	}
 	if (feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_begin(ing);
+		wh_snapshot_begin(ing->staging);
 	wh_spi_each(sql.data, take_row, &read);
 	MemoryContextSwitchTo(ing->context);
 	wh_ingest_pipe_flush(ing);
 	if (feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_end(ing);
+		wh_snapshot_end(ing->staging, NULL);
 	SPI_finish();
 	MemoryContextSwitchTo(ing->context);
 	if (read.has_highest)

@@ -375,19 +375,19 @@ retry_unit(Retry *retry, int64 unit_no, bool by_snapshot)
 	int64		count = by_snapshot ? count_events(ing, unit_no) : 0;
 	WhUnit	   *unit;
 
-	ing->snapshot_time = DT_NOBEGIN;
-	ing->snapshot_incomplete = false;
-	unit = ing->kind == WH_SOURCE_RELATION ? wh_unit_add_read(ing, unit_no) : wh_unit_find(ing, unit_no);
+	ing->staging->snapshot_time = DT_NOBEGIN;
+	ing->staging->snapshot_incomplete = false;
+	unit = ing->kind == WH_SOURCE_RELATION ? wh_unit_add_read(ing->units, unit_no, DT_NOBEGIN, true) : wh_unit_find(ing->units, unit_no);
 	ing->unit = unit;
 	retry->tried = 0;
 	if (ing->kind == WH_SOURCE_CSV)
 		open_file(retry, unit);
 	if (by_snapshot)
-		wh_snapshot_retry_begin(ing, unit);
+		wh_snapshot_retry_begin(ing->staging, unit);
 	retry_events(retry, unit_no);
 	ing->unit = unit;
 	if (by_snapshot)
-		wh_snapshot_retry_end(ing, retry->tried == count);
+		wh_snapshot_retry_end(ing->staging, unit, retry->tried == count);
 	if (retry->scan)
 		wh_csv_end(retry->scan);
 	retry->scan = NULL;
@@ -397,9 +397,9 @@ retry_unit(Retry *retry, int64 unit_no, bool by_snapshot)
 }
 
 static int
-compare_units(const void *a, const void *b, void *arg)
+compare_units(const void *a, const void *b, void *units)
 {
-	return wh_position_compare(arg, wh_position(*(const int64 *) a, 0), wh_position(*(const int64 *) b, 0));
+	return wh_position_compare(units, wh_position(*(const int64 *) a, 0), wh_position(*(const int64 *) b, 0));
 }
 
 /* Try the feed's error events again. */
@@ -413,7 +413,7 @@ wh_ingest_retry_events(WhIngest *ing)
 	int64	   *units;
 	int			n;
 
-	wh_units_load(ing);
+	wh_units_load(ing->units);
 	retry.arena = wh_value_arena_create(CurrentMemoryContext);
 	retry.converters = palloc0(sizeof(WhValueConverter *) * Max(ing->source_desc->natts, 1));
 	retry.row.values = palloc0(sizeof(Datum) * Max(ing->source_desc->natts, 1));
@@ -435,7 +435,7 @@ wh_ingest_retry_events(WhIngest *ing)
 	units = palloc(sizeof(int64) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		units[i] = DatumGetInt64(rows[i].values[0]);
-	qsort_arg(units, n, sizeof(int64), compare_units, ing);
+	qsort_arg(units, n, sizeof(int64), compare_units, ing->units);
 	for (ing->unit_rank = 0; ing->unit_rank < n; ing->unit_rank++)
 		retry_unit(&retry, units[ing->unit_rank], by_snapshot);
 	ing->unit = NULL;

@@ -60,7 +60,7 @@ check_key(WhIngest *ing, WhIngestRow *row)
 {
 	Size		size = 0;
 
-	for (int i = 0; i < ing->nkeys; i++)
+	for (int i = 0; i < ing->staging->nkeys; i++)
 	{
 		AttrNumber	attnum = ing->key_source[i];
 
@@ -73,6 +73,33 @@ check_key(WhIngest *ing, WhIngestRow *row)
 	if (size > MAX_KEY_SIZE)
 		wh_row_add_error(row, ing->key_source[0], ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 						 psprintf("key is longer than %d bytes", MAX_KEY_SIZE));
+}
+
+/* Let the snapshot that a rejected record is of know which key it does not state. */
+static void
+note_unstated(WhIngest *ing, WhIngestRow *row)
+{
+	Datum		key[WH_MAX_KEY];
+	bool		readable = true;
+	ListCell   *lc;
+
+	foreach(lc, row->source.errors)
+		readable &= ((WhRowError *) lfirst(lc))->attnum != 0;
+	for (int i = 0; i < ing->staging->nkeys && readable; i++)
+	{
+		readable = !row->source.isnull[ing->key_source[i] - 1];
+		key[i] = row->source.values[ing->key_source[i] - 1];
+	}
+	wh_snapshot_note_reject(ing->staging, readable ? key : NULL);
+}
+
+/* Refuse a record whose time is not its snapshot's, which is settled by those that are staged. */
+static void
+check_snapshot_time(WhIngest *ing, WhIngestRow *row)
+{
+	if (ing->staging->snapshots && row->unit && row->unit->event_time != DT_NOBEGIN &&
+		row->unit->event_time != row->event_time)
+		wh_row_add_error(row, 0, ERRCODE_DATA_EXCEPTION, pstrdup(WH_SNAPSHOT_MIXED));
 }
 
 /* Hand an evaluated record over to staging or to the error events. */
@@ -100,9 +127,13 @@ finish_row(WhIngest *ing, WhIngestRow *row)
 			error->message = psprintf("invalid value for column \"%s\"", wh_pipe_column_name(ing, error->attnum));
 	}
 	if (ing->is_retry && row->errors == NIL && ing->feed->load == WH_LOAD_SNAPSHOT)
-		wh_snapshot_check_time(ing, row);
+		check_snapshot_time(ing, row);
 	if (row->errors != NIL)
+	{
+		if (ing->feed->load == WH_LOAD_SNAPSHOT)
+			note_unstated(ing, row);
 		wh_ingest_reject(ing, row);
+	}
 	else
 	{
 		ing->result->counts.warnings += row->warnings;

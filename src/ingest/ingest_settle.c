@@ -123,13 +123,13 @@ settle_keys(WhIngest *ing)
 	int64		nrows;
 	uint64		settled = 0;
 
-	if (ing->nkeys == 0 || !OidIsValid(counts->staged_relid))
+	if (ing->staging->nkeys == 0 || !OidIsValid(counts->staged_relid))
 		return 0;
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ARRAY[");
-	for (int i = 0; i < ing->nkeys; i++)
+	for (int i = 0; i < ing->staging->nkeys; i++)
 		appendStringInfo(&sql, "%spg_catalog.format('%%s', h.%s)", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(ing->desc, ing->key_staged[i] - 1)->attname)));
+						 quote_identifier(NameStr(TupleDescAttr(ing->staging->desc, ing->staging->key[i] - 1)->attname)));
 	appendStringInfo(&sql, "] AS record_key, pg_catalog.max(h.effective_from) AS latest FROM %s h"
 					 " WHERE h.batch_id OPERATOR(pg_catalog.=) " INT64_FORMAT
 					 " AND h.ctid OPERATOR(pg_catalog.>=) '(%u,0)'::pg_catalog.tid GROUP BY 1",

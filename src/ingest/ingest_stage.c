@@ -10,13 +10,13 @@
 
 #include "utils/timestamp.h"
 
-#include "splice/splice.h"
+#include "ingest/ingest_state.h"
 
 /* Fill the scratch row with a record's columns, unless they were put there. */
 static inline void
-fill_columns(WhIngest *ing, WhSourceRow *source)
+fill_columns(WhIngest *ing, WhStaging *staging, WhSourceRow *source)
 {
-	if (source->values == ing->values)
+	if (source->values == staging->values)
 		return;
 	for (int i = 0; i < ing->source_desc->natts; i++)
 	{
@@ -24,18 +24,18 @@ fill_columns(WhIngest *ing, WhSourceRow *source)
 
 		if (attnum == 0)
 			continue;
-		ing->values[attnum - 1] = source->values[i];
-		ing->isnull[attnum - 1] = source->isnull[i];
+		staging->values[attnum - 1] = source->values[i];
+		staging->isnull[attnum - 1] = source->isnull[i];
 	}
 }
 
 static inline void
-set_ours(WhIngest *ing, AttrNumber column, Datum value)
+set_ours(WhStaging *staging, AttrNumber column, Datum value)
 {
 	if (column > 0)
 	{
-		ing->values[column - 1] = value;
-		ing->isnull[column - 1] = false;
+		staging->values[column - 1] = value;
+		staging->isnull[column - 1] = false;
 	}
 }
 
@@ -49,31 +49,61 @@ position_of(WhIngest *ing, WhSourceRow *source)
 void
 wh_ingest_stage_plain(WhIngest *ing, WhSourceRow *source, TimestampTz event_time)
 {
-	fill_columns(ing, source);
-	set_ours(ing, ing->ours.effective_from, TimestampTzGetDatum(event_time));
-	set_ours(ing, ing->ours.batch_id, Int64GetDatum(ing->batch_id));
-	set_ours(ing, ing->ours.source_position, Int64GetDatum(position_of(ing, source)));
+	WhStaging  *staging = ing->staging;
+
+	fill_columns(ing, staging, source);
+	set_ours(staging, staging->ours.effective_from, TimestampTzGetDatum(event_time));
+	set_ours(staging, staging->ours.batch_id, Int64GetDatum(ing->batch_id));
+	set_ours(staging, staging->ours.source_position, Int64GetDatum(position_of(ing, source)));
 	if (ing->hold)
 		wh_hold_row(ing);
 	else
-		wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
+		wh_bulk_insert(wh_staging_writer(staging), staging->values, staging->isnull);
 	ing->result->counts.rows_staged++;
+}
+
+/* Say where a record stands among those of its key and time, of this run. */
+static void
+set_order(WhIngest *ing, const WhSourceRow *source, WhStagedRecord *record)
+{
+	record->major = record->minor = 0;
+	if (ing->kind == WH_SOURCE_CSV)
+		record->major = wh_position(ing->unit_rank, source->low);
+	else if (ing->kind == WH_SOURCE_RELATION && ing->is_retry)
+		record->major = wh_position(ing->unit->unit_no, source->low);
+	else if (ing->kind == WH_SOURCE_KAFKA)
+	{
+		const char *slash = strrchr(ing->unit->name, '/');
+
+		record->major = wh_position(ing->unit->generation, source->low);
+		record->minor = slash ? atoi(slash + 1) : 0;
+	}
 }
 
 /* Take a good record: into the table, or into the sort of keyed loads. */
 void
 wh_ingest_stage(WhIngest *ing, WhIngestRow *row)
 {
-	if (ing->nkeys == 0)
+	WhStaging  *staging = ing->staging;
+	WhStagedRecord record;
+
+	if (staging->nkeys == 0)
 	{
 		wh_ingest_stage_plain(ing, &row->source, row->event_time);
 		return;
 	}
-	fill_columns(ing, &row->source);
-	set_ours(ing, ing->ours.effective_from, TimestampTzGetDatum(row->event_time));
-	set_ours(ing, ing->ours.effective_to, TimestampTzGetDatum(DT_NOEND));
-	set_ours(ing, ing->ours.is_deleted, BoolGetDatum(row->is_deleted));
-	set_ours(ing, ing->ours.batch_id, Int64GetDatum(ing->batch_id));
-	set_ours(ing, ing->ours.source_position, Int64GetDatum(position_of(ing, &row->source)));
-	wh_splice_put(ing, row);
+	fill_columns(ing, staging, &row->source);
+	set_ours(staging, staging->ours.effective_from, TimestampTzGetDatum(row->event_time));
+	set_ours(staging, staging->ours.effective_to, TimestampTzGetDatum(DT_NOEND));
+	set_ours(staging, staging->ours.is_deleted, BoolGetDatum(row->is_deleted));
+	set_ours(staging, staging->ours.batch_id, Int64GetDatum(ing->batch_id));
+	set_ours(staging, staging->ours.source_position, Int64GetDatum(position_of(ing, &row->source)));
+	record.event_time = row->event_time;
+	record.raw = row->source.raw;
+	record.raw_len = row->source.raw_len;
+	/* where event times are Kafka's own, a tombstone has one like any other message */
+	record.is_untimed = row->source.tombstone && !row->source.is_change && ing->feed->load == WH_LOAD_UPSERT &&
+		ing->kind == WH_SOURCE_KAFKA && (ing->feed->sequence_by != NULL || row->source.is_echo);
+	set_order(ing, &row->source, &record);
+	wh_splice_put(staging, &record);
 }

@@ -6,8 +6,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "base/own_table.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
@@ -17,6 +15,7 @@
 #include "utils/syscache.h"
 
 #include "base/object_name.h"
+#include "base/statistics.h"
 #include "feed/feed_follow.h"
 #include "ingest/ingest_state.h"
 
@@ -27,14 +26,16 @@
 static void
 check_missing_columns(WhIngest *ing)
 {
-	for (int i = 0; i < ing->desc->natts; i++)
+	const WhStaging *staging = ing->staging;
+	const WhStagedColumns *ours = &staging->ours;
+
+	for (int i = 0; i < staging->desc->natts; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(ing->desc, i);
+		Form_pg_attribute att = TupleDescAttr(staging->desc, i);
 		AttrNumber	attnum = i + 1;
 
-		if (att->attisdropped || attnum == ing->ours.effective_from || attnum == ing->ours.effective_to ||
-			attnum == ing->ours.is_deleted || attnum == ing->ours.batch_id ||
-			attnum == ing->ours.source_position)
+		if (att->attisdropped || attnum == ours->effective_from || attnum == ours->effective_to ||
+			attnum == ours->is_deleted || attnum == ours->batch_id || attnum == ours->source_position)
 			continue;
 		if (get_attnum(ing->feed->source, NameStr(att->attname)) == InvalidAttrNumber &&
 			!wh_feed_may_miss(ing->feed, NameStr(att->attname)))
@@ -44,92 +45,6 @@ check_missing_columns(WhIngest *ing)
 							NameStr(att->attname), ing->feed->name),
 					 errdetail("It is staged, and was dropped or renamed in the source."),
 					 errhint("Put it back, or call wh.alter_feed to go on without it: it is null in records to come.")));
-	}
-}
-
-/* Refuse a staging table whose own columns are not what they were made as. */
-static void
-check_own_columns(WhIngest *ing)
-{
-	const struct
-	{
-		AttrNumber	attnum;
-		Oid			type;
-	}			own[] = {
-		{ing->ours.effective_from, TIMESTAMPTZOID}, {ing->ours.effective_to, TIMESTAMPTZOID},
-		{ing->ours.is_deleted, BOOLOID}, {ing->ours.batch_id, INT8OID}, {ing->ours.source_position, INT8OID}
-	};
-
-	for (int i = 0; i < lengthof(own); i++)
-		if (own[i].attnum > 0)
-			wh_column_check(get_rel_name(wh_feed_table(ing->feed)), TupleDescAttr(ing->desc, own[i].attnum - 1),
-							own[i].type, -1, InvalidOid);
-}
-
-/* Refuse values that the staged column's type would not take as they are. */
-static void
-check_types(WhIngest *ing)
-{
-	ListCell   *lc;
-
-	foreach(lc, wh_feed_source_changes(ing->feed, ing->source))
-	{
-		WhSourceChange *change = lfirst(lc);
-
-		if (change->kind != WH_COLUMN_NEW)
-			wh_feed_refuse_change(ing->feed, change);
-	}
-}
-
-/* Find the engine's columns, and each source column, in the staging table. */
-void
-wh_ingest_map_columns(WhIngest *ing)
-{
-	Oid			table = wh_feed_table(ing->feed);
-	ListCell   *lc;
-	bool		same_places = true;
-
-	ing->ours.effective_from = get_attnum(table, "effective_from");
-	ing->ours.effective_to = get_attnum(table, "effective_to");
-	ing->ours.is_deleted = get_attnum(table, "is_deleted");
-	ing->ours.batch_id = get_attnum(table, "batch_id");
-	ing->ours.source_position = get_attnum(table, "source_position");
-	check_own_columns(ing);
-	check_missing_columns(ing);
-	check_types(ing);
-	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
-	ing->image = palloc0(sizeof(AttrNumber) * ing->desc->natts);
-	for (int i = 0; i < ing->source_desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(ing->source_desc, i);
-		AttrNumber	attnum;
-
-		if (att->attisdropped)
-		{
-			same_places = false;
-			continue;
-		}
-		attnum = get_attnum(table, NameStr(att->attname));
-		same_places &= attnum == i + 1;
-		if (attnum <= 0)
-			continue;			/* added to the source later; see wh.alter_feed */
-		ing->staged_of[i] = attnum;
-		ing->image[ing->nimage++] = attnum;
-	}
-	ing->same_places = same_places;
-	if (ing->ours.is_deleted > 0)
-		ing->image[ing->nimage++] = ing->ours.is_deleted;
-	foreach(lc, ing->feed->key)
-	{
-		const char *column = lfirst(lc);
-
-		ing->key_source[ing->nkeys] = get_attnum(ing->feed->source, column);
-		ing->key_staged[ing->nkeys] = get_attnum(table, column);
-		if (ing->key_source[ing->nkeys] <= 0 || ing->key_staged[ing->nkeys] <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("key column \"%s\" of feed \"%s\" does not exist", column, ing->feed->name)));
-		ing->nkeys++;
 	}
 }
 
@@ -156,4 +71,102 @@ wh_ingest_check_one_owner(const WhFeed *feed)
 					 errhint("ALTER TABLE %s OWNER TO %s;", wh_relation_name(relids[i]),
 							 quote_identifier(GetUserNameFromId(feed->owner, false)))));
 	}
+}
+
+/* Refuse values that the staged column's type would not take as they are. */
+static void
+check_types(WhIngest *ing)
+{
+	ListCell   *lc;
+
+	foreach(lc, wh_feed_source_changes(ing->feed, ing->source))
+	{
+		WhSourceChange *change = lfirst(lc);
+
+		if (change->kind != WH_COLUMN_NEW)
+			wh_feed_refuse_change(ing->feed, change);
+	}
+}
+
+/* Find each source column in the staging table. */
+static void
+map_columns(WhIngest *ing)
+{
+	WhStaging  *staging = ing->staging;
+	ListCell   *lc;
+	bool		same_places = true;
+
+	check_missing_columns(ing);
+	check_types(ing);
+	ing->staged_of = palloc0(sizeof(AttrNumber) * ing->source_desc->natts);
+	for (int i = 0; i < ing->source_desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(ing->source_desc, i);
+		AttrNumber	attnum;
+
+		if (att->attisdropped)
+		{
+			same_places = false;
+			continue;
+		}
+		attnum = get_attnum(staging->table, NameStr(att->attname));
+		same_places &= attnum == i + 1;
+		if (attnum <= 0)
+			continue;			/* added to the source later; see wh.alter_feed */
+		ing->staged_of[i] = attnum;
+		staging->image[staging->nimage++] = attnum;
+	}
+	ing->same_places = same_places;
+	if (staging->ours.is_deleted > 0)
+		staging->image[staging->nimage++] = staging->ours.is_deleted;
+	foreach(lc, ing->feed->key)
+	{
+		const char *column = lfirst(lc);
+
+		ing->key_source[staging->nkeys] = get_attnum(ing->feed->source, column);
+		staging->key[staging->nkeys] = get_attnum(staging->table, column);
+		if (ing->key_source[staging->nkeys] <= 0 || staging->key[staging->nkeys] <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("key column \"%s\" of feed \"%s\" does not exist", column, ing->feed->name)));
+		staging->nkeys++;
+	}
+}
+
+/*
+ * Open the source, which stays open and locked, and the staging table, which is
+ * locked unless the batch waits for its turn.
+ */
+void
+wh_ingest_start(WhIngest *ing)
+{
+	WhStaging  *staging = ing->staging;
+
+	ing->source = wh_feed_open_source(ing->feed);
+	/* A partition worker has the feed's lock only when it has read its batch. */
+	if (!ing->hold && wh_feed_has_option(ing->feed, "on_source_change", "follow"))
+	{
+		wh_feed_follow_source(ing->feed, ing->source);
+		/* a table that was rewritten has rows of this transaction */
+		wh_snapshot_advance();
+	}
+	ing->source_desc = CreateTupleDescCopyConstr(RelationGetDescr(ing->source));
+	ing->kind = wh_feed_source_kind(ing->source);
+	ing->units = wh_units_open(ing->feed, ing->kind);
+	staging->feed = ing->feed;
+	staging->kind = ing->kind;
+	staging->units = ing->units;
+	staging->batch_id = ing->batch_id;
+	staging->batch_start = ing->batch_start;
+	staging->counts = &ing->result->counts;
+	staging->is_retry = ing->is_retry;
+	staging->lose = wh_ingest_reject_lost;
+	staging->lose_arg = ing;
+	staging->context = ing->context;
+	staging->snapshot_time = DT_NOBEGIN;
+	if (ing->hold)
+		wh_staging_open(staging, wh_staging_desc(ing->feed, AccessShareLock, false));
+	else
+		wh_staging_open(staging, wh_staging_desc(ing->feed, RowExclusiveLock, true));
+	map_columns(ing);
 }

@@ -148,7 +148,7 @@ add_units(WhIngest *ing, WhTopicRead *topic, const WhKafkaPlace *places)
 
 		if (!read->is_mine || read->unit || read->end <= 0)
 			continue;
-		read->unit = wh_unit_add(ing, read->name, topic->generation);
+		read->unit = wh_unit_add(ing->units, read->name, topic->generation);
 		read->unit->size = places[i].offset;
 		read->unit->end_offset = read->end;
 	}

@@ -69,7 +69,7 @@ wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count)
 		}
 		read->is_mine = ing->stream == NULL || wh_ingest_stream_reads(ing->stream, ing->feed->feed_id, i);
 	}
-	hash_seq_init(&seq, ing->units);
+	hash_seq_init(&seq, ing->units->table);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
 		int			i = partition_of(unit, name, name_len);
@@ -115,7 +115,7 @@ find_generation(WhIngest *ing, WhTopicRead *topic, int *count)
 
 	topic->generation = 1;
 	*count = 0;
-	hash_seq_init(&seq, ing->units);
+	hash_seq_init(&seq, ing->units->table);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
 		int			i = partition_of(unit, name, len);
@@ -228,7 +228,7 @@ wh_topic_take_message(WhIngest *ing, WhTopicRead *topic, WhKafkaSourceRow *messa
 	MemoryContext old = MemoryContextSwitchTo(topic->scratch);
 
 	if (read->unit == NULL)
-		read->unit = wh_unit_add(ing, read->name, topic->generation);
+		read->unit = wh_unit_add(ing->units, read->name, topic->generation);
 	ing->unit = read->unit;
 	wh_kafka_mark_set(&read->mark, &message->message);
 	read->has_mark = true;
@@ -269,7 +269,7 @@ wh_topic_save_places(WhIngest *ing, WhTopicRead *topic)
 			if (ing->hold)
 				ing->stream->reassign = true;	/* it gets a unit before it is read: see ingest_stream.c */
 			else
-				read->unit = wh_unit_add(ing, read->name, topic->generation);
+				read->unit = wh_unit_add(ing->units, read->name, topic->generation);
 		}
 		if (read->unit == NULL || read->unit->size == reached[i].offset)
 			continue;

@@ -89,18 +89,7 @@ wh_ingest_settle_number(WhIngest *ing)
 		ing->batch_id = wh_batch_renumber(ing->batch_id);
 		SPI_finish();
 	}
-	ing->result->batch_id = ing->batch_id;
-}
-
-/* Copy the staging table's description, and keep a lock or not. */
-TupleDesc
-wh_ingest_staged_desc(WhFeed *feed, LOCKMODE lock, bool keep)
-{
-	Relation	staging = relation_open(wh_feed_table(feed), lock);
-	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(staging));
-
-	relation_close(staging, keep ? NoLock : lock);
-	return desc;
+	ing->result->batch_id = ing->staging->batch_id = ing->batch_id;
 }
 
 /*
@@ -115,9 +104,7 @@ wh_ingest_take_turn(WhIngest *ing)
 	WhIngestStream *stream = ing->stream;
 	WhFeed	   *feed;
 
-	if (ing->sort)
-		tuplesort_performsort(ing->sort);
-	ing->sort_is_done = ing->sort != NULL;
+	wh_splice_sort_early(ing->staging);
 	relation_close(ing->source, AccessShareLock);
 	ing->source = NULL;
 	wh_feed_lock_turn(ing->feed->feed_id);
@@ -126,10 +113,10 @@ wh_ingest_take_turn(WhIngest *ing)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	feed = *stream->changes == stream->changes_seen ? wh_feed_get(ing->feed->feed_id, true) : NULL;
 	if (feed == NULL || feed->is_paused ||
-		!equalTupleDescs(ing->desc, wh_ingest_staged_desc(feed, RowExclusiveLock, true)))
+		!equalTupleDescs(ing->staging->desc, wh_staging_desc(feed, RowExclusiveLock, true)))
 		return false;
 	ing->feed->last_batch_id = feed->last_batch_id;
 	wh_ingest_settle_number(ing);
-	wh_units_reload(ing);
+	wh_units_reload(ing->units);
 	return true;
 }

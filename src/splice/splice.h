@@ -1,89 +1,140 @@
 /*
  * splice.h
- *	  Staged rows as versions of a key: found, compared, closed, replaced.
+ *	  Staging: a feed's records on their way into its table, the keyed ones put
+ *	  beside what is staged.
+ *
+ * Who loads a feed opens a WhStaging, fills its scratch row for each record and
+ * stages it; who loads a snapshot feed also says where each snapshot begins and
+ * ends.  Records that cannot stay are handed back through the lose callback.
  */
 #ifndef WH_SPLICE_H
 #define WH_SPLICE_H
 
-#include "ingest/ingest_state.h"
+#include "base/bulk_writer.h"
+#include "feed/feed.h"
+#include "feed/feed_unit.h"
+#include "metadata/batch_log.h"
 
-#include "access/genam.h"
-#include "access/skey.h"
-#include "access/tableam.h"
+#include "executor/tuptable.h"
+#include "utils/tuplesort.h"
 
-/* One version of a key, staged or on its way.  Rows have staging's columns. */
-typedef struct WhStagedVersion
+/* Columns of the staging table that are the engine's; 0 = it has none. */
+typedef struct WhStagedColumns
 {
-	Datum	   *values;			/* as they will be */
+	AttrNumber	effective_from;
+	AttrNumber	effective_to;
+	AttrNumber	is_deleted;
+	AttrNumber	batch_id;
+	AttrNumber	source_position;
+} WhStagedColumns;
+
+/* A record for a keyed table, beside its columns, which are in the scratch row. */
+typedef struct WhStagedRecord
+{
+	TimestampTz event_time;
+	int64		major;			/* order among the run's records of one key and time */
+	int64		minor;
+	const char *raw;			/* the record as it came; NULL = none */
+	Size		raw_len;
+	bool		is_untimed;		/* a tombstone, whose time is to be found (splice_tombstone.c) */
+} WhStagedRecord;
+
+/* A record that is not staged, or not any more, because of another one. */
+typedef struct WhLostRecord
+{
+	Datum	   *values;			/* laid out as a staged row */
 	bool	   *isnull;
-	TupleTableSlot *slot;		/* holds the values of an incoming row */
-	TupleTableSlot *stored;		/* holds those of a staged one, as it is */
-	TimestampTz from;
-	TimestampTz to;				/* as staged */
-	int64		position;
-	bool		is_stored;
-	bool		is_replaced;	/* has another image, or moved, than what is staged */
-	bool		is_raised;		/* differs from what is staged in its position only */
-	bool		is_removed;		/* staged, and must go */
-} WhStagedVersion;
+	bytea	   *raw;			/* as it came; NULL = not at hand */
+	bool		is_of_run;		/* counts as rejected; else an earlier run staged it */
+	int			sqlerrcode;
+	const char *message;
+} WhLostRecord;
 
-/*
- * Finds staged rows through the unique index of the feed's table; or, when this
- * run began by putting rows straight into the empty table, by reading those in
- * their order.
- */
-typedef struct WhStagedScan
+typedef void (*WhLoseRecord) (void *arg, const WhLostRecord *lost);
+
+/* Said of the records of a set that has several times. */
+#define WH_SNAPSHOT_MIXED "records of one snapshot have different event times"
+
+typedef struct WhStaging
 {
-	WhIngest   *ing;
-	Relation	table;			/* NULL: nothing is staged, nothing will be found */
-	TableScanDesc ordered;		/* NULL: through the index */
-	bool		has_row;		/* the slot holds the next row of the ordered scan */
-	bool		is_found;		/* that row is what wh_staged_seek was to find; through the index: there may be some */
-	Relation	index;
-	IndexScanDesc forward;		/* key and effective_from >= */
-	IndexScanDesc backward;		/* key and effective_from < */
-	ScanKeyData forward_keys[WH_MAX_KEY + 1];
-	ScanKeyData backward_keys[WH_MAX_KEY + 1];
-	Datum	   *held;			/* the forward scan's key; laid out as a staged row */
-	bool		has_highest;	/* the highest first key column is known */
-	Datum		highest;
-	TupleTableSlot *slot;
-} WhStagedScan;
+	/* Given by who loads */
+	const WhFeed *feed;
+	WhFeedSource kind;
+	WhUnits    *units;
+	int64		batch_id;
+	TimestampTz batch_start;
+	WhBatchStep *counts;
+	bool		is_retry;		/* the records were rejected before */
+	bool		is_held;		/* nothing may be written yet: it is not the batch's turn */
+	WhLoseRecord lose;
+	void	   *lose_arg;
 
-/* splice_version.c */
-extern WhStagedVersion *wh_version_make(WhIngest *ing);
-extern void wh_version_take(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot);
-extern void wh_version_load(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot);
-extern void wh_version_take_staged(WhIngest *ing, WhStagedVersion *version, TupleTableSlot *slot);
-extern void wh_version_replace(WhIngest *ing, WhStagedVersion *version, const WhStagedVersion *by);
-extern int	wh_version_image_compare(WhIngest *ing, const WhStagedVersion *a, const WhStagedVersion *b);
-extern bool wh_version_is_of_run(const WhIngest *ing, const WhStagedVersion *version);
-extern void wh_version_write(WhIngest *ing, WhStagedVersion *version, TimestampTz to);
-extern WhBulkWriter *wh_splice_writer(WhIngest *ing);
+	/* The table (splice_staging.c) */
+	MemoryContext context;		/* lives as long as the staging */
+	Oid			table;
+	TupleDesc	desc;
+	WhStagedColumns ours;
+	int			nkeys;
+	AttrNumber	key[WH_MAX_KEY];
+	int			nimage;			/* columns that make up a row's image */
+	AttrNumber *image;
+	Datum	   *values;			/* scratch row, with room for what sorting adds */
+	bool	   *isnull;
 
-/* splice_scan.c */
-extern WhStagedScan *wh_staged_open(WhIngest *ing);
-extern bool wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVersion *version);
-extern void wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time);
-extern bool wh_staged_next(WhStagedScan *scan, WhStagedVersion *version);
-extern void wh_staged_close(WhStagedScan *scan);
+	/* Writing */
+	WhBulkWriter *writer;		/* of the table; opened when needed */
+	WhBulkWriter *change_writer;	/* of the change log; opened when needed */
+	bool		reader_known;	/* has_reader is looked up */
+	bool		has_reader;		/* a dimension or fact wants the change log */
+	AttrNumber *change_of;		/* column of each of the change log's, 0 = none */
+	Datum	   *change_values;
+	bool	   *change_isnull;
+	bool		has_changed;	/* staged rows were added, rewritten or removed */
+	bool		has_written;	/* that, or positions were raised */
 
-/* splice_ordered.c */
-extern bool wh_ordered_put(WhIngest *ing);
-extern bool wh_ordered_has_rows(const WhIngest *ing);
-extern void wh_ordered_end(WhIngest *ing);
+	/* Keyed loads: records put straight in, then sorted ones */
+	struct WhOrderedLoad *ordered;	/* splice_ordered.c; NULL until the first record */
+	int64		ordered_rows;	/* put straight in */
+	Tuplesortstate *sort;		/* NULL = none open */
+	bool		sort_is_done;	/* while the batch waited for its turn */
+	TupleDesc	sort_desc;		/* the table's columns, then the order of equal times, then raw */
+	TupleTableSlot *sort_slot;
+	bool		sort_has_raw;
+	int64		sort_rows;
+	struct TypeCacheEntry *key_type[WH_MAX_KEY];
+	Oid			key_collation[WH_MAX_KEY];	/* of the sort */
 
-/* splice_tombstone.c */
-extern Tuplesortstate *wh_tombstone_sort(WhIngest *ing, WhStagedScan *scan, WhStagedVersion *version,
-										 TupleTableSlot *in, TupleTableSlot *next, bool *has_next);
-extern bool wh_tombstone_is_untimed(const WhIngest *ing, const WhIngestRow *row);
-extern void wh_tombstone_mark(WhIngest *ing);
+	/* The snapshot being read (snapshot_read.c) */
+	TimestampTz snapshot_time;	/* DT_NOBEGIN = none */
+	bool		snapshot_mixed; /* its records have several times */
+	bool		snapshot_incomplete;	/* a rejected row had no readable key */
+	struct WhSnapshots *snapshots;	/* all of the feed; NULL until needed */
+	struct WhUnstated *unstated;	/* keys that they do not state; known with them */
+} WhStaging;
+
+/* splice_staging.c */
+extern TupleDesc wh_staging_desc(const WhFeed *feed, LOCKMODE lock, bool keep);
+extern void wh_staging_open(WhStaging *staging, TupleDesc desc);
+extern WhBulkWriter *wh_staging_writer(WhStaging *staging);
+extern void wh_staging_close(WhStaging *staging);
 
 /* splice_sort.c */
-extern Tuplesortstate *wh_sort_open(WhIngest *ing);
-extern void wh_sort_prepare(WhIngest *ing);
-extern void wh_sort_begin(WhIngest *ing);
-extern bool wh_sort_same_key(WhIngest *ing, Datum *a, Datum *b);
-extern int	wh_sort_key_compare(WhIngest *ing, Datum *a, Datum *b);
+extern void wh_splice_sort_early(WhStaging *staging);
+extern void wh_splice_drop(WhStaging *staging);
+
+/* splice_put.c */
+extern void wh_splice_put(WhStaging *staging, const WhStagedRecord *record);
+
+/* splice_merge.c */
+extern void wh_splice_finish(WhStaging *staging);
+
+/* snapshot_read.c */
+extern void wh_snapshot_begin(WhStaging *staging);
+extern void wh_snapshot_note_reject(WhStaging *staging, Datum *key);
+extern void wh_snapshot_end(WhStaging *staging, WhUnit *unit);
+
+/* snapshot_retry.c */
+extern void wh_snapshot_retry_begin(WhStaging *staging, WhUnit *unit);
+extern void wh_snapshot_retry_end(WhStaging *staging, WhUnit *unit, bool all_tried);
 
 #endif							/* WH_SPLICE_H */

@@ -16,83 +16,75 @@
 #include "utils/datum.h"
 #include "utils/snapmgr.h"
 
-#include "splice/splice.h"
+#include "splice/splice_version.h"
 
 typedef struct WhOrderedLoad
 {
 	bool		is_open;		/* all keys so far were ascending, into an empty table */
-	int64		nrows;
 	Datum	   *last;			/* the last row's key; laid out as a staged row */
 } WhOrderedLoad;
 
 /* Decide whether records of this run may go straight in. */
 static void
-begin(WhIngest *ing)
+begin(WhStaging *staging)
 {
-	WhOrderedLoad *ordered = MemoryContextAllocZero(ing->context, sizeof(WhOrderedLoad));
-	Relation	table = relation_open(wh_feed_table(ing->feed), AccessShareLock);
+	WhOrderedLoad *ordered = MemoryContextAllocZero(staging->context, sizeof(WhOrderedLoad));
+	Relation	table = relation_open(staging->table, AccessShareLock);
 
-	wh_sort_prepare(ing);
-	ordered->last = MemoryContextAllocZero(ing->context, sizeof(Datum) * ing->desc->natts);
+	wh_sort_prepare(staging);
+	ordered->last = MemoryContextAllocZero(staging->context, sizeof(Datum) * staging->desc->natts);
 	/* The loser of two events is kept as it came, which only the sort remembers. */
-	ordered->is_open = RelationGetNumberOfBlocks(table) == 0 && ing->writer == NULL &&
-		ing->feed->load != WH_LOAD_SNAPSHOT && !ing->sort_has_raw;
+	ordered->is_open = RelationGetNumberOfBlocks(table) == 0 && staging->writer == NULL &&
+		staging->feed->load != WH_LOAD_SNAPSHOT && !staging->sort_has_raw;
 	relation_close(table, NoLock);
-	ing->ordered = ordered;
+	staging->ordered = ordered;
 }
 
 static void
-remember_key(WhIngest *ing, WhOrderedLoad *ordered)
+remember_key(WhStaging *staging, WhOrderedLoad *ordered)
 {
-	MemoryContext old = MemoryContextSwitchTo(ing->context);
+	MemoryContext old = MemoryContextSwitchTo(staging->context);
 
-	for (int i = 0; i < ing->nkeys; i++)
+	for (int i = 0; i < staging->nkeys; i++)
 	{
-		int			n = ing->key_staged[i] - 1;
-		Form_pg_attribute att = TupleDescAttr(ing->desc, n);
+		int			n = staging->key[i] - 1;
+		Form_pg_attribute att = TupleDescAttr(staging->desc, n);
 
-		if (!att->attbyval && ordered->nrows > 0)
+		if (!att->attbyval && staging->ordered_rows > 0)
 			pfree(DatumGetPointer(ordered->last[n]));
-		ordered->last[n] = datumCopy(ing->values[n], att->attbyval, att->attlen);
+		ordered->last[n] = datumCopy(staging->values[n], att->attbyval, att->attlen);
 	}
 	MemoryContextSwitchTo(old);
 }
 
 /* Put the record of the scratch row into the table; false when it has to be sorted. */
 bool
-wh_ordered_put(WhIngest *ing)
+wh_ordered_put(WhStaging *staging)
 {
 	WhOrderedLoad *ordered;
 
-	if (ing->ordered == NULL)
-		begin(ing);
-	ordered = ing->ordered;
+	if (staging->ordered == NULL)
+		begin(staging);
+	ordered = staging->ordered;
 	if (!ordered->is_open)
 		return false;
-	if (ordered->nrows > 0 && wh_sort_key_compare(ing, ing->values, ordered->last) <= 0)
+	if (staging->ordered_rows > 0 && wh_sort_key_compare(staging, staging->values, ordered->last) <= 0)
 	{
 		ordered->is_open = false;
 		return false;
 	}
-	remember_key(ing, ordered);
-	ordered->nrows++;
-	wh_bulk_insert(wh_splice_writer(ing), ing->values, ing->isnull);
-	ing->result->counts.rows_staged++;
+	remember_key(staging, ordered);
+	staging->ordered_rows++;
+	wh_bulk_insert(wh_staging_writer(staging), staging->values, staging->isnull);
+	staging->counts->rows_staged++;
 	return true;
-}
-
-/* Say whether this run put rows straight in. */
-bool
-wh_ordered_has_rows(const WhIngest *ing)
-{
-	return ing->ordered && ing->ordered->nrows > 0;
 }
 
 /* Let the active snapshot see the rows that were put in. */
 void
-wh_ordered_end(WhIngest *ing)
+wh_ordered_end(WhStaging *staging)
 {
-	wh_bulk_flush(ing->writer);
+	wh_bulk_flush(staging->writer);
 	CommandCounterIncrement();
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetTransactionSnapshot());

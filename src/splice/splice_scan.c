@@ -24,26 +24,26 @@
 
 #include "base/own_table.h"
 #include "base/unique_index.h"
-#include "splice/splice.h"
+#include "splice/splice_version.h"
 
 /* Open the unique index on the key (and effective_from, when there is one). */
 static Relation
-open_index(WhIngest *ing, Relation table, int ncolumns)
+open_index(WhStaging *staging, Relation table, int ncolumns)
 {
 	AttrNumber	columns[WH_MAX_KEY + 1];
 	Oid			index;
 
-	for (int i = 0; i < ing->nkeys; i++)
-		columns[i] = ing->key_staged[i];
-	if (ncolumns > ing->nkeys)
-		columns[ing->nkeys] = ing->ours.effective_from;
+	for (int i = 0; i < staging->nkeys; i++)
+		columns[i] = staging->key[i];
+	if (ncolumns > staging->nkeys)
+		columns[staging->nkeys] = staging->ours.effective_from;
 	index = wh_unique_index(table, columns, ncolumns);
 	if (!OidIsValid(index))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the unique index of \"%s\" is missing", RelationGetRelationName(table)),
 				 errhint("Create a unique index on the key%s of the feed.",
-						 ncolumns > ing->nkeys ? " and effective_from" : "")));
+						 ncolumns > staging->nkeys ? " and effective_from" : "")));
 	return index_open(index, NoLock);
 }
 
@@ -73,7 +73,7 @@ next_ordered(WhStagedScan *scan)
 static void
 open_ordered(WhStagedScan *scan)
 {
-	wh_ordered_end(scan->ing);
+	wh_ordered_end(scan->staging);
 	/* From the first block on, which other scans of the table must not change. */
 	scan->ordered = table_beginscan_strat(scan->table, GetActiveSnapshot(), 0, NULL, true, false);
 	scan->slot = table_slot_create(scan->table, NULL);
@@ -86,7 +86,7 @@ find_ordered(WhStagedScan *scan, Datum *values)
 {
 	int			cmp = -1;
 
-	while (scan->has_row && (cmp = wh_sort_key_compare(scan->ing, scan->slot->tts_values, values)) < 0)
+	while (scan->has_row && (cmp = wh_sort_key_compare(scan->staging, scan->slot->tts_values, values)) < 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		next_ordered(scan);
@@ -97,7 +97,7 @@ find_ordered(WhStagedScan *scan, Datum *values)
 static TimestampTz
 ordered_from(WhStagedScan *scan)
 {
-	return DatumGetTimestampTz(scan->slot->tts_values[scan->ing->ours.effective_from - 1]);
+	return DatumGetTimestampTz(scan->slot->tts_values[scan->staging->ours.effective_from - 1]);
 }
 
 /*
@@ -107,21 +107,21 @@ ordered_from(WhStagedScan *scan)
 static void
 find_highest(WhStagedScan *scan)
 {
-	WhIngest   *ing = scan->ing;
-	int			n = ing->key_staged[0] - 1;
-	Form_pg_attribute att = TupleDescAttr(ing->desc, n);
+	WhStaging  *staging = scan->staging;
+	int			n = staging->key[0] - 1;
+	Form_pg_attribute att = TupleDescAttr(staging->desc, n);
 	IndexScanDesc last;
 
 	if (OidIsValid(att->attcollation) || scan->index->rd_indoption[0] != 0 ||
-		scan->index->rd_opfamily[0] != ing->key_type[0]->btree_opf ||
-		scan->index->rd_opcintype[0] != ing->key_type[0]->type_id)
+		scan->index->rd_opfamily[0] != staging->key_type[0]->btree_opf ||
+		scan->index->rd_opcintype[0] != staging->key_type[0]->type_id)
 		return;
 	last = wh_index_beginscan(scan->table, scan->index, GetActiveSnapshot(), 0);
 	index_rescan(last, NULL, 0, NULL, 0);
 	if (index_getnext_slot(last, BackwardScanDirection, scan->slot))
 	{
 		bool		isnull;
-		Datum		value = slot_getattr(scan->slot, ing->key_staged[0], &isnull);
+		Datum		value = slot_getattr(scan->slot, staging->key[0], &isnull);
 
 		/* a NULL, which no feed stages, would stand behind all values */
 		scan->has_highest = !isnull;
@@ -136,50 +136,50 @@ find_highest(WhStagedScan *scan)
 static bool
 is_beyond(WhStagedScan *scan, Datum *values)
 {
-	WhIngest   *ing = scan->ing;
+	WhStaging  *staging = scan->staging;
 
 	return scan->has_highest &&
-		DatumGetInt32(FunctionCall2Coll(&ing->key_type[0]->cmp_proc_finfo, InvalidOid,
-										values[ing->key_staged[0] - 1], scan->highest)) > 0;
+		DatumGetInt32(FunctionCall2Coll(&staging->key_type[0]->cmp_proc_finfo, InvalidOid,
+										values[staging->key[0] - 1], scan->highest)) > 0;
 }
 
 /* Open a scan.  When the table is empty, nothing is opened or ever found. */
 WhStagedScan *
-wh_staged_open(WhIngest *ing)
+wh_staged_open(WhStaging *staging)
 {
 	WhStagedScan *scan = palloc0(sizeof(WhStagedScan));
-	bool		is_history = ing->feed->load != WH_LOAD_APPEND;
+	bool		is_history = staging->feed->load != WH_LOAD_APPEND;
 	Snapshot	snapshot = GetActiveSnapshot();
-	int			nkeys = ing->nkeys + (is_history ? 1 : 0);
+	int			nkeys = staging->nkeys + (is_history ? 1 : 0);
 
-	scan->ing = ing;
-	scan->table = relation_open(wh_feed_table(ing->feed), AccessShareLock);
-	if (wh_ordered_has_rows(ing))
+	scan->staging = staging;
+	scan->table = relation_open(staging->table, AccessShareLock);
+	if (staging->ordered_rows > 0)
 	{
 		open_ordered(scan);
 		return scan;
 	}
-	wh_table_check_same(scan->table, ing->desc);
+	wh_table_check_same(scan->table, staging->desc);
 	if (RelationGetNumberOfBlocks(scan->table) == 0)
 	{
 		relation_close(scan->table, NoLock);
 		scan->table = NULL;
 		return scan;
 	}
-	scan->index = open_index(ing, scan->table, nkeys);
-	for (int i = 0; i < ing->nkeys; i++)
+	scan->index = open_index(staging, scan->table, nkeys);
+	for (int i = 0; i < staging->nkeys; i++)
 	{
 		init_key(scan->index, i, BTEqualStrategyNumber, &scan->forward_keys[i]);
 		scan->backward_keys[i] = scan->forward_keys[i];
 	}
 	if (is_history)
 	{
-		init_key(scan->index, ing->nkeys, BTGreaterEqualStrategyNumber, &scan->forward_keys[ing->nkeys]);
-		init_key(scan->index, ing->nkeys, BTLessStrategyNumber, &scan->backward_keys[ing->nkeys]);
+		init_key(scan->index, staging->nkeys, BTGreaterEqualStrategyNumber, &scan->forward_keys[staging->nkeys]);
+		init_key(scan->index, staging->nkeys, BTLessStrategyNumber, &scan->backward_keys[staging->nkeys]);
 		scan->backward = wh_index_beginscan(scan->table, scan->index, snapshot, nkeys);
 	}
 	scan->forward = wh_index_beginscan(scan->table, scan->index, snapshot, nkeys);
-	scan->held = palloc0(sizeof(Datum) * ing->desc->natts);
+	scan->held = palloc0(sizeof(Datum) * staging->desc->natts);
 	scan->slot = table_slot_create(scan->table, NULL);
 	find_highest(scan);
 	return scan;
@@ -188,21 +188,21 @@ wh_staged_open(WhIngest *ing)
 static void
 set_key(WhStagedScan *scan, ScanKeyData *keys, Datum *values, TimestampTz time)
 {
-	for (int i = 0; i < scan->ing->nkeys; i++)
-		keys[i].sk_argument = values[scan->ing->key_staged[i] - 1];
-	keys[scan->ing->nkeys].sk_argument = TimestampTzGetDatum(time);
+	for (int i = 0; i < scan->staging->nkeys; i++)
+		keys[i].sk_argument = values[scan->staging->key[i] - 1];
+	keys[scan->staging->nkeys].sk_argument = TimestampTzGetDatum(time);
 }
 
 /* Copy a key: the index compares with it whenever the scan goes on to another page. */
 static void
 hold_key(WhStagedScan *scan, Datum *values)
 {
-	WhIngest   *ing = scan->ing;
+	WhStaging  *staging = scan->staging;
 
-	for (int i = 0; i < ing->nkeys; i++)
+	for (int i = 0; i < staging->nkeys; i++)
 	{
-		int			n = ing->key_staged[i] - 1;
-		Form_pg_attribute att = TupleDescAttr(ing->desc, n);
+		int			n = staging->key[i] - 1;
+		Form_pg_attribute att = TupleDescAttr(staging->desc, n);
 
 		if (!att->attbyval && scan->held[n])
 			pfree(DatumGetPointer(scan->held[n]));
@@ -220,16 +220,16 @@ wh_staged_before(WhStagedScan *scan, Datum *values, TimestampTz time, WhStagedVe
 	{
 		if (!find_ordered(scan, values) || ordered_from(scan) >= time)
 			return false;
-		wh_version_load(scan->ing, version, scan->slot);
+		wh_version_load(scan->staging, version, scan->slot);
 		return true;
 	}
 	if (is_beyond(scan, values))
 		return false;
 	set_key(scan, scan->backward_keys, values, time);
-	index_rescan(scan->backward, scan->backward_keys, scan->ing->nkeys + 1, NULL, 0);
+	index_rescan(scan->backward, scan->backward_keys, scan->staging->nkeys + 1, NULL, 0);
 	if (!index_getnext_slot(scan->backward, BackwardScanDirection, scan->slot))
 		return false;
-	wh_version_load(scan->ing, version, scan->slot);
+	wh_version_load(scan->staging, version, scan->slot);
 	return true;
 }
 
@@ -245,7 +245,7 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 	if (scan->ordered)
 	{
 		scan->is_found = find_ordered(scan, values) &&
-			(scan->ing->feed->load == WH_LOAD_APPEND || ordered_from(scan) >= time);
+			(scan->staging->feed->load == WH_LOAD_APPEND || ordered_from(scan) >= time);
 		return;
 	}
 	scan->is_found = !is_beyond(scan, values);
@@ -254,7 +254,7 @@ wh_staged_seek(WhStagedScan *scan, Datum *values, TimestampTz time)
 	hold_key(scan, values);
 	set_key(scan, scan->forward_keys, scan->held, time);
 	index_rescan(scan->forward, scan->forward_keys,
-				 scan->ing->nkeys + (scan->backward ? 1 : 0), NULL, 0);
+				 scan->staging->nkeys + (scan->backward ? 1 : 0), NULL, 0);
 }
 
 /* Read the next version after wh_staged_seek. */
@@ -267,13 +267,13 @@ wh_staged_next(WhStagedScan *scan, WhStagedVersion *version)
 		if (!scan->is_found)
 			return false;
 		scan->is_found = false;
-		wh_version_load(scan->ing, version, scan->slot);
+		wh_version_load(scan->staging, version, scan->slot);
 		return true;
 	}
 	if (scan->table == NULL || !scan->is_found ||
 		!index_getnext_slot(scan->forward, ForwardScanDirection, scan->slot))
 		return false;
-	wh_version_load(scan->ing, version, scan->slot);
+	wh_version_load(scan->staging, version, scan->slot);
 	return true;
 }
 

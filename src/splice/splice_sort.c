@@ -14,7 +14,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "splice/splice.h"
+#include "splice/splice_version.h"
 
 /*
  * Give the collation to sort a key column by.  Only equal keys must come
@@ -33,40 +33,40 @@ sort_collation(Form_pg_attribute att)
 
 /* Prepare comparisons by the key, and the layout of sorted rows; once per run. */
 void
-wh_sort_prepare(WhIngest *ing)
+wh_sort_prepare(WhStaging *staging)
 {
 	MemoryContext old;
 
-	if (ing->sort_desc != NULL)
+	if (staging->sort_desc != NULL)
 		return;
-	old = MemoryContextSwitchTo(ing->context);
+	old = MemoryContextSwitchTo(staging->context);
 	/* An append feed may have to say what a record was that loses. */
-	ing->sort_has_raw = ing->feed->load == WH_LOAD_APPEND && ing->kind != WH_SOURCE_RELATION &&
-		ing->feed->redact == NIL;
-	ing->sort_desc = CreateTemplateTupleDesc(ing->desc->natts + (ing->sort_has_raw ? 3 : 2));
-	for (int i = 1; i <= ing->desc->natts; i++)
-		TupleDescCopyEntry(ing->sort_desc, i, ing->desc, i);
-	TupleDescInitEntry(ing->sort_desc, wh_sort_major(ing), "major", INT8OID, -1, 0);
-	TupleDescInitEntry(ing->sort_desc, wh_sort_minor(ing), "minor", INT8OID, -1, 0);
-	if (ing->sort_has_raw)
-		TupleDescInitEntry(ing->sort_desc, wh_sort_raw(ing), "raw", BYTEAOID, -1, 0);
-	for (int i = 0; i < ing->nkeys; i++)
+	staging->sort_has_raw = staging->feed->load == WH_LOAD_APPEND && staging->kind != WH_SOURCE_RELATION &&
+		staging->feed->redact == NIL;
+	staging->sort_desc = CreateTemplateTupleDesc(staging->desc->natts + (staging->sort_has_raw ? 3 : 2));
+	for (int i = 1; i <= staging->desc->natts; i++)
+		TupleDescCopyEntry(staging->sort_desc, i, staging->desc, i);
+	TupleDescInitEntry(staging->sort_desc, wh_sort_major(staging), "major", INT8OID, -1, 0);
+	TupleDescInitEntry(staging->sort_desc, wh_sort_minor(staging), "minor", INT8OID, -1, 0);
+	if (staging->sort_has_raw)
+		TupleDescInitEntry(staging->sort_desc, wh_sort_raw(staging), "raw", BYTEAOID, -1, 0);
+	for (int i = 0; i < staging->nkeys; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(ing->desc, ing->key_staged[i] - 1);
+		Form_pg_attribute att = TupleDescAttr(staging->desc, staging->key[i] - 1);
 		TypeCacheEntry *type = lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR | TYPECACHE_CMP_PROC_FINFO);
 
 		if (!OidIsValid(type->lt_opr) || !OidIsValid(type->cmp_proc))
 			elog(ERROR, "key column \"%s\" cannot be sorted", NameStr(att->attname));
-		ing->key_type[i] = type;
-		ing->key_collation[i] = sort_collation(att);
+		staging->key_type[i] = type;
+		staging->key_collation[i] = sort_collation(att);
 	}
-	ing->sort_slot = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsVirtual);
+	staging->sort_slot = MakeSingleTupleTableSlot(staging->sort_desc, &TTSOpsVirtual);
 	MemoryContextSwitchTo(old);
 }
 
 /* Open a sort by key, event time and position. */
 Tuplesortstate *
-wh_sort_open(WhIngest *ing)
+wh_sort_open(WhStaging *staging)
 {
 	Tuplesortstate *sort;
 	AttrNumber	columns[WH_MAX_KEY + 3];
@@ -76,22 +76,22 @@ wh_sort_open(WhIngest *ing)
 	int			n = 0;
 	MemoryContext old;
 
-	wh_sort_prepare(ing);
-	old = MemoryContextSwitchTo(ing->context);
-	for (; n < ing->nkeys; n++)
+	wh_sort_prepare(staging);
+	old = MemoryContextSwitchTo(staging->context);
+	for (; n < staging->nkeys; n++)
 	{
-		columns[n] = ing->key_staged[n];
-		operators[n] = ing->key_type[n]->lt_opr;
-		collations[n] = ing->key_collation[n];
+		columns[n] = staging->key[n];
+		operators[n] = staging->key_type[n]->lt_opr;
+		collations[n] = staging->key_collation[n];
 		nulls_first[n] = false;
 	}
 #define ADD_COLUMN(column, type) \
 	(columns[n] = (column), collations[n] = InvalidOid, nulls_first[n] = false, \
 	 operators[n++] = lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr)
-	ADD_COLUMN(ing->ours.effective_from, TIMESTAMPTZOID);
-	ADD_COLUMN(wh_sort_major(ing), INT8OID);
-	ADD_COLUMN(wh_sort_minor(ing), INT8OID);
-	sort = tuplesort_begin_heap(ing->sort_desc, n, columns, operators, collations, nulls_first,
+	ADD_COLUMN(staging->ours.effective_from, TIMESTAMPTZOID);
+	ADD_COLUMN(wh_sort_major(staging), INT8OID);
+	ADD_COLUMN(wh_sort_minor(staging), INT8OID);
+	sort = tuplesort_begin_heap(staging->sort_desc, n, columns, operators, collations, nulls_first,
 								maintenance_work_mem, NULL, TUPLESORT_NONE);
 	MemoryContextSwitchTo(old);
 	return sort;
@@ -99,21 +99,21 @@ wh_sort_open(WhIngest *ing)
 
 /* Open the sort of a run, or of one file of a snapshot feed. */
 void
-wh_sort_begin(WhIngest *ing)
+wh_sort_begin(WhStaging *staging)
 {
-	ing->sort = wh_sort_open(ing);
-	ing->sort_rows = 0;
+	staging->sort = wh_sort_open(staging);
+	staging->sort_rows = 0;
 }
 
 /* Compare two rows by the key, as the sort does. */
 int
-wh_sort_key_compare(WhIngest *ing, Datum *a, Datum *b)
+wh_sort_key_compare(WhStaging *staging, Datum *a, Datum *b)
 {
-	for (int i = 0; i < ing->nkeys; i++)
+	for (int i = 0; i < staging->nkeys; i++)
 	{
-		int			n = ing->key_staged[i] - 1;
-		int			result = DatumGetInt32(FunctionCall2Coll(&ing->key_type[i]->cmp_proc_finfo,
-															 ing->key_collation[i], a[n], b[n]));
+		int			n = staging->key[i] - 1;
+		int			result = DatumGetInt32(FunctionCall2Coll(&staging->key_type[i]->cmp_proc_finfo,
+															 staging->key_collation[i], a[n], b[n]));
 
 		if (result != 0)
 			return result;
@@ -123,65 +123,25 @@ wh_sort_key_compare(WhIngest *ing, Datum *a, Datum *b)
 
 /* Tell whether two rows have the same key. */
 bool
-wh_sort_same_key(WhIngest *ing, Datum *a, Datum *b)
+wh_sort_same_key(WhStaging *staging, Datum *a, Datum *b)
 {
-	return wh_sort_key_compare(ing, a, b) == 0;
+	return wh_sort_key_compare(staging, a, b) == 0;
 }
 
-/* Take a record, whose scratch row is filled: into the sort, unless it may go straight in. */
+/* Sort what was taken so far, while the batch waits for its turn. */
 void
-wh_splice_put(WhIngest *ing, WhIngestRow *row)
+wh_splice_sort_early(WhStaging *staging)
 {
-	TupleTableSlot *slot;
-	int64		major = 0;
-	int64		minor = 0;
+	if (staging->sort)
+		tuplesort_performsort(staging->sort);
+	staging->sort_is_done = staging->sort != NULL;
+}
 
-	/* what waits for its turn goes nowhere else */
-	if (wh_tombstone_is_untimed(ing, row))
-		wh_tombstone_mark(ing);
-	else if (ing->sort == NULL && ing->hold == NULL && wh_ordered_put(ing))
-		return;
-	if (ing->sort == NULL)
-		wh_sort_begin(ing);
-	if (ing->feed->load == WH_LOAD_SNAPSHOT)
-	{
-		if (ing->snapshot_time == DT_NOBEGIN)
-			ing->snapshot_time = row->event_time;
-		else if (ing->snapshot_time != row->event_time)
-			ing->snapshot_mixed = true;
-	}
-	slot = ing->sort_slot;
-	if (ing->kind == WH_SOURCE_CSV)
-		major = wh_position(ing->unit_rank, row->source.low);
-	else if (ing->kind == WH_SOURCE_RELATION && ing->is_retry)
-		major = wh_position(ing->unit->unit_no, row->source.low);
-	else if (ing->kind == WH_SOURCE_KAFKA)
-	{
-		const char *slash = strrchr(ing->unit->name, '/');
-
-		major = wh_position(ing->unit->generation, row->source.low);
-		minor = slash ? atoi(slash + 1) : 0;
-	}
-	ing->values[wh_sort_major(ing) - 1] = Int64GetDatum(major);
-	ing->isnull[wh_sort_major(ing) - 1] = false;
-	ing->values[wh_sort_minor(ing) - 1] = Int64GetDatum(minor);
-	ing->isnull[wh_sort_minor(ing) - 1] = false;
-	ExecClearTuple(slot);
-	if (ing->sort_has_raw)
-	{
-		ing->isnull[wh_sort_raw(ing) - 1] = row->source.raw == NULL;
-		if (row->source.raw)
-		{
-			bytea	   *raw = palloc(VARHDRSZ + row->source.raw_len);
-
-			SET_VARSIZE(raw, VARHDRSZ + row->source.raw_len);
-			memcpy(VARDATA(raw), row->source.raw, row->source.raw_len);
-			ing->values[wh_sort_raw(ing) - 1] = PointerGetDatum(raw);
-		}
-	}
-	memcpy(slot->tts_values, ing->values, sizeof(Datum) * ing->sort_desc->natts);
-	memcpy(slot->tts_isnull, ing->isnull, sizeof(bool) * ing->sort_desc->natts);
-	ExecStoreVirtualTuple(slot);
-	tuplesort_puttupleslot(ing->sort, slot);
-	ing->sort_rows++;
+/* Forget what is being sorted, if anything. */
+void
+wh_splice_drop(WhStaging *staging)
+{
+	if (staging->sort)
+		tuplesort_end(staging->sort);
+	staging->sort = NULL;
 }

@@ -18,8 +18,9 @@
 
 #include "miscadmin.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
-#include "splice/splice.h"
+#include "splice/splice_version.h"
 
 /* What counts of a record to find the times of tombstones. */
 typedef struct Record
@@ -35,28 +36,17 @@ typedef struct Record
 
 /* A record is marked as a tombstone by an event time that none has; effective_to keeps its message's. */
 static bool
-is_tombstone(WhIngest *ing, TupleTableSlot *slot)
+is_tombstone(WhStaging *staging, TupleTableSlot *slot)
 {
-	return DatumGetTimestampTz(slot->tts_values[ing->ours.effective_from - 1]) == DT_NOBEGIN;
-}
-
-/*
- * Say whether a record is a tombstone whose time is to be found.  Where event
- * times are Kafka's own, a tombstone has one like any other message.
- */
-bool
-wh_tombstone_is_untimed(const WhIngest *ing, const WhIngestRow *row)
-{
-	return row->source.tombstone && !row->source.is_change && ing->feed->load == WH_LOAD_UPSERT &&
-		ing->kind == WH_SOURCE_KAFKA && (ing->feed->sequence_by != NULL || row->source.is_echo);
+	return DatumGetTimestampTz(slot->tts_values[staging->ours.effective_from - 1]) == DT_NOBEGIN;
 }
 
 /* Mark the record in the scratch row as a tombstone, whose time is to be found. */
 void
-wh_tombstone_mark(WhIngest *ing)
+wh_tombstone_mark(WhStaging *staging)
 {
-	ing->values[ing->ours.effective_to - 1] = ing->values[ing->ours.effective_from - 1];
-	ing->values[ing->ours.effective_from - 1] = TimestampTzGetDatum(DT_NOBEGIN);
+	staging->values[staging->ours.effective_to - 1] = staging->values[staging->ours.effective_from - 1];
+	staging->values[staging->ours.effective_from - 1] = TimestampTzGetDatum(DT_NOBEGIN);
 }
 
 static int
@@ -82,7 +72,7 @@ compare_numbers(const void *a, const void *b)
  * is staged follows it: then it was read before.
  */
 static bool
-find_staged(WhIngest *ing, WhStagedScan *scan, Datum *values, WhStagedVersion *version, Record *tombstone, Record *latest)
+find_staged(WhStaging *staging, WhStagedScan *scan, Datum *values, WhStagedVersion *version, Record *tombstone, Record *latest)
 {
 	TimestampTz before = DT_NOEND;
 
@@ -91,11 +81,11 @@ find_staged(WhIngest *ing, WhStagedScan *scan, Datum *values, WhStagedVersion *v
 		if (same_unit(version->position, tombstone->position))
 		{
 			if (version->position >= tombstone->position)
-				tombstone->is_void |= !ing->is_retry;
+				tombstone->is_void |= !staging->is_retry;
 			else if (latest->time == DT_NOBEGIN || version->from >= latest->time)
 			{
 				*latest = (Record) {.position = version->position, .time = version->from,
-					.is_delete = DatumGetBool(version->values[ing->ours.is_deleted - 1])};
+					.is_delete = DatumGetBool(version->values[staging->ours.is_deleted - 1])};
 				return true;
 			}
 			else
@@ -110,7 +100,7 @@ find_staged(WhIngest *ing, WhStagedScan *scan, Datum *values, WhStagedVersion *v
 
 /* Give the tombstones among records that are sorted by position their times. */
 static void
-set_times(WhIngest *ing, WhStagedScan *scan, Datum *values, WhStagedVersion *version, Record *records, int n)
+set_times(WhStaging *staging, WhStagedScan *scan, Datum *values, WhStagedVersion *version, Record *records, int n)
 {
 	Record		latest = {.time = DT_NOBEGIN};
 	TimestampTz next = DT_NOEND;
@@ -131,7 +121,7 @@ set_times(WhIngest *ing, WhStagedScan *scan, Datum *values, WhStagedVersion *ver
 			latest.time = DT_NOBEGIN;
 		if (record->is_tombstone)
 		{
-			(void) find_staged(ing, scan, values, version, record, &latest);
+			(void) find_staged(staging, scan, values, version, record, &latest);
 			if (latest.time == DT_NOBEGIN)
 				record->time = Min(record->time, record->next - 1);
 			else
@@ -147,35 +137,35 @@ set_times(WhIngest *ing, WhStagedScan *scan, Datum *values, WhStagedVersion *ver
 
 /* Note what counts of the record in a slot. */
 static Record
-take_record(WhIngest *ing, TupleTableSlot *slot, int number)
+take_record(WhStaging *staging, TupleTableSlot *slot, int number)
 {
-	bool		tombstone = is_tombstone(ing, slot);
+	bool		tombstone = is_tombstone(staging, slot);
 
 	return (Record) {
-		.position = DatumGetInt64(slot->tts_values[ing->ours.source_position - 1]),
-		.time = DatumGetTimestampTz(slot->tts_values[(tombstone ? ing->ours.effective_to : ing->ours.effective_from) - 1]),
+		.position = DatumGetInt64(slot->tts_values[staging->ours.source_position - 1]),
+		.time = DatumGetTimestampTz(slot->tts_values[(tombstone ? staging->ours.effective_to : staging->ours.effective_from) - 1]),
 		.number = number, .is_tombstone = tombstone,
-		.is_delete = DatumGetBool(slot->tts_values[ing->ours.is_deleted - 1])
+		.is_delete = DatumGetBool(slot->tts_values[staging->ours.is_deleted - 1])
 	};
 }
 
 /* Put a record into the sort, a tombstone at its time, or count that it states nothing. */
 static void
-put(WhIngest *ing, Tuplesortstate *sort, TupleTableSlot *slot, TupleTableSlot *scratch, const Record *record)
+put(WhStaging *staging, Tuplesortstate *sort, TupleTableSlot *slot, TupleTableSlot *scratch, const Record *record)
 {
 	if (!record->is_tombstone)
 		tuplesort_puttupleslot(sort, slot);
 	else if (record->is_void)
-		ing->result->counts.rows_superseded++;
+		staging->counts->rows_superseded++;
 	else
 	{
-		int			natts = ing->sort_desc->natts;
+		int			natts = staging->sort_desc->natts;
 
 		ExecClearTuple(scratch);
 		memcpy(scratch->tts_values, slot->tts_values, sizeof(Datum) * natts);
 		memcpy(scratch->tts_isnull, slot->tts_isnull, sizeof(bool) * natts);
-		scratch->tts_values[ing->ours.effective_from - 1] = TimestampTzGetDatum(record->time);
-		scratch->tts_values[ing->ours.effective_to - 1] = TimestampTzGetDatum(DT_NOEND);
+		scratch->tts_values[staging->ours.effective_from - 1] = TimestampTzGetDatum(record->time);
+		scratch->tts_values[staging->ours.effective_to - 1] = TimestampTzGetDatum(DT_NOEND);
 		ExecStoreVirtualTuple(scratch);
 		tuplesort_puttupleslot(sort, scratch);
 	}
@@ -187,7 +177,7 @@ put(WhIngest *ing, Tuplesortstate *sort, TupleTableSlot *slot, TupleTableSlot *s
  * has_next.  NULL = the first record is no tombstone: nothing is done.
  */
 Tuplesortstate *
-wh_tombstone_sort(WhIngest *ing, WhStagedScan *scan, WhStagedVersion *version,
+wh_tombstone_sort(WhStaging *staging, WhStagedScan *scan, WhStagedVersion *version,
 				  TupleTableSlot *in, TupleTableSlot *next, bool *has_next)
 {
 	Tuplesortstate *sort;
@@ -198,33 +188,33 @@ wh_tombstone_sort(WhIngest *ing, WhStagedScan *scan, WhStagedVersion *version,
 	int			n = 0;
 	Record	   *records;
 
-	if (!is_tombstone(ing, in))
+	if (!is_tombstone(staging, in))
 		return NULL;
-	sort = wh_sort_open(ing);
+	sort = wh_sort_open(staging);
 	records = palloc(sizeof(Record) * size);
 	group = tuplestore_begin_heap(false, false, work_mem);
-	slot = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsMinimalTuple);
-	scratch = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsVirtual);
+	slot = MakeSingleTupleTableSlot(staging->sort_desc, &TTSOpsMinimalTuple);
+	scratch = MakeSingleTupleTableSlot(staging->sort_desc, &TTSOpsVirtual);
 	tuplestore_puttupleslot(group, in);
-	records[n++] = take_record(ing, in, 0);
-	while ((*has_next = tuplesort_gettupleslot(ing->sort, true, false, next, NULL)))
+	records[n++] = take_record(staging, in, 0);
+	while ((*has_next = tuplesort_gettupleslot(staging->sort, true, false, next, NULL)))
 	{
 		slot_getallattrs(next);
-		if (!wh_sort_same_key(ing, next->tts_values, in->tts_values))
+		if (!wh_sort_same_key(staging, next->tts_values, in->tts_values))
 			break;
 		if (n == size)
 			records = repalloc_huge(records, sizeof(Record) * (size *= 2));
 		tuplestore_puttupleslot(group, next);
-		records[n] = take_record(ing, next, n);
+		records[n] = take_record(staging, next, n);
 		n++;
 	}
 	qsort(records, n, sizeof(Record), compare_positions);
-	set_times(ing, scan, in->tts_values, version, records, n);
+	set_times(staging, scan, in->tts_values, version, records, n);
 	qsort(records, n, sizeof(Record), compare_numbers);
 	for (int i = 0; tuplestore_gettupleslot(group, true, false, slot); i++)
 	{
 		slot_getallattrs(slot);
-		put(ing, sort, slot, scratch, &records[i]);
+		put(staging, sort, slot, scratch, &records[i]);
 	}
 	tuplestore_end(group);
 	pfree(records);

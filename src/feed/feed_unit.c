@@ -1,9 +1,9 @@
 /*
- * ingest_unit.c
+ * feed_unit.c
  *	  The units of a feed's source, and the order of positions in them.
  *
- * Units are read once per ingest and written back at its end, in the caller's
- * transaction.  Positions are compared by their units' names and generations:
+ * Units are read once per load of a feed and written back at its end, in the
+ * caller's transaction, under the feed's lock.  Positions are compared by their units' names and generations:
  * numbers of units follow arrival, which must not matter.
  */
 #include "postgres.h"
@@ -14,7 +14,7 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-#include "ingest/ingest_state.h"
+#include "feed/feed_unit.h"
 #include "metadata/catalog_user.h"
 
 /* Copy a column that may be null into the current context. */
@@ -24,18 +24,30 @@ text_or_null(HeapTuple tuple, TupleDesc desc, int column)
 	return SPI_getvalue(tuple, desc, column);
 }
 
+/* Begin with the units of a feed; nothing is read yet. */
+WhUnits *
+wh_units_open(const WhFeed *feed, WhFeedSource kind)
+{
+	WhUnits    *units = palloc0(sizeof(WhUnits));
+
+	units->feed = feed;
+	units->kind = kind;
+	units->context = CurrentMemoryContext;
+	return units;
+}
+
 static void
-make_table(WhIngest *ing)
+make_table(WhUnits *units)
 {
 	HASHCTL		ctl;
 
-	if (ing->units)
+	if (units->table)
 		return;
 	memset(&ctl, 0, sizeof(ctl));
 	ctl.keysize = sizeof(int64);
 	ctl.entrysize = sizeof(WhUnit);
-	ctl.hcxt = ing->context;
-	ing->units = hash_create("widgets_wh units", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.hcxt = units->context;
+	units->table = hash_create("widgets_wh units", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /*
@@ -43,13 +55,13 @@ make_table(WhIngest *ing)
  * stay where they are.
  */
 void
-wh_units_reload(WhIngest *ing)
+wh_units_reload(WhUnits *units)
 {
 	Oid			types[1] = {INT8OID};
-	Datum		args[1] = {Int64GetDatum(ing->feed->feed_id)};
+	Datum		args[1] = {Int64GetDatum(units->feed->feed_id)};
 	WhSurroundings saved;
 
-	make_table(ing);
+	make_table(units);
 	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -61,10 +73,10 @@ wh_units_reload(WhIngest *ing)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		MemoryContext old = MemoryContextSwitchTo(ing->context);
+		MemoryContext old = MemoryContextSwitchTo(units->context);
 		bool		isnull;
 		int64		unit_no = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-		WhUnit	   *unit = hash_search(ing->units, &unit_no, HASH_ENTER, NULL);
+		WhUnit	   *unit = hash_search(units->table, &unit_no, HASH_ENTER, NULL);
 		Datum		value;
 
 		unit->name = text_or_null(tuple, desc, 2);
@@ -81,6 +93,7 @@ wh_units_reload(WhIngest *ing)
 		value = SPI_getbinval(tuple, desc, 9, &isnull);
 		unit->end_offset = isnull ? -1 : DatumGetInt64(value);
 		unit->is_new = unit->is_changed = unit->is_touched = false;
+		units->last_no = Max(units->last_no, unit_no);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
@@ -89,43 +102,39 @@ wh_units_reload(WhIngest *ing)
 
 /* Read all units of the feed, once. */
 void
-wh_units_load(WhIngest *ing)
+wh_units_load(WhUnits *units)
 {
-	if (ing->units == NULL)
-		wh_units_reload(ing);
+	if (units->table == NULL)
+		wh_units_reload(units);
 }
 
 /* Find a unit by its number; it must be there. */
 WhUnit *
-wh_unit_find(WhIngest *ing, int64 unit_no)
+wh_unit_find(WhUnits *units, int64 unit_no)
 {
 	WhUnit	   *unit;
 
-	wh_units_load(ing);
-	unit = hash_search(ing->units, &unit_no, HASH_FIND, NULL);
+	wh_units_load(units);
+	unit = hash_search(units->table, &unit_no, HASH_FIND, NULL);
 	if (unit == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("unit %lld of feed \"%s\" is not in wh.source_unit",
-						(long long) unit_no, ing->feed->name)));
+						(long long) unit_no, units->feed->name)));
 	return unit;
 }
 
 /* Add a unit with the next free number; it is written by wh_units_save. */
 WhUnit *
-wh_unit_add(WhIngest *ing, const char *name, int64 generation)
+wh_unit_add(WhUnits *units, const char *name, int64 generation)
 {
-	int64		unit_no = 0;
-	HASH_SEQ_STATUS seq;
+	int64		unit_no;
 	WhUnit	   *unit;
 
-	wh_units_load(ing);
-	hash_seq_init(&seq, ing->units);
-	while ((unit = hash_seq_search(&seq)) != NULL)
-		unit_no = Max(unit_no, unit->unit_no);
-	unit_no++;
-	unit = hash_search(ing->units, &unit_no, HASH_ENTER, NULL);
-	unit->name = MemoryContextStrdup(ing->context, name);
+	wh_units_load(units);
+	unit_no = ++units->last_no;
+	unit = hash_search(units->table, &unit_no, HASH_ENTER, NULL);
+	unit->name = MemoryContextStrdup(units->context, name);
 	unit->generation = generation;
 	unit->size = unit->end_offset = -1;
 	unit->checksum = NULL;
@@ -143,21 +152,21 @@ wh_unit_add(WhIngest *ing, const char *name, int64 generation)
  * read's; the units of earlier reads are not needed and stay unread.
  */
 WhUnit *
-wh_unit_add_read(WhIngest *ing, int64 read_no)
+wh_unit_add_read(WhUnits *units, int64 read_no, TimestampTz event_time, bool is_complete)
 {
 	WhUnit	   *unit;
 	bool		found;
 
-	make_table(ing);
-	unit = hash_search(ing->units, &read_no, HASH_ENTER, &found);
+	make_table(units);
+	unit = hash_search(units->table, &read_no, HASH_ENTER, &found);
 	if (found)
 		return unit;
 	memset((char *) unit + sizeof(int64), 0, sizeof(WhUnit) - sizeof(int64));
 	unit->name = "read";
 	unit->generation = read_no;
 	unit->size = unit->end_offset = -1;
-	unit->event_time = ing->snapshot_time;
-	unit->is_complete = !ing->snapshot_incomplete;
+	unit->event_time = event_time;
+	unit->is_complete = is_complete;
 	unit->is_new = true;
 	return unit;
 }
@@ -173,20 +182,20 @@ unit_partition(const WhUnit *unit)
 
 /* Compare two positions as rule 1 orders them. */
 int
-wh_position_compare(WhIngest *ing, int64 a, int64 b)
+wh_position_compare(WhUnits *units, int64 a, int64 b)
 {
 	int64		low_a = wh_position_low(a);
 	int64		low_b = wh_position_low(b);
 
 #define COMPARE(x, y) do { if ((x) != (y)) return (x) < (y) ? -1 : 1; } while (0)
-	if (ing->kind == WH_SOURCE_RELATION || wh_position_unit(a) == wh_position_unit(b))
+	if (units->kind == WH_SOURCE_RELATION || wh_position_unit(a) == wh_position_unit(b))
 		COMPARE(a, b);
 	else
 	{
-		WhUnit	   *unit_a = wh_unit_find(ing, wh_position_unit(a));
-		WhUnit	   *unit_b = wh_unit_find(ing, wh_position_unit(b));
+		WhUnit	   *unit_a = wh_unit_find(units, wh_position_unit(a));
+		WhUnit	   *unit_b = wh_unit_find(units, wh_position_unit(b));
 
-		if (ing->kind == WH_SOURCE_KAFKA)
+		if (units->kind == WH_SOURCE_KAFKA)
 		{
 			COMPARE(unit_a->generation, unit_b->generation);
 			COMPARE(low_a, low_b);
@@ -204,22 +213,26 @@ wh_position_compare(WhIngest *ing, int64 a, int64 b)
 	return 0;
 }
 
-/* Write units that are new or changed; needs no SPI connection. */
-void
-wh_units_save(WhIngest *ing)
+/*
+ * Write units that are new or changed, in a batch; needs no SPI connection.  Gives
+ * whether there were any, those aside that only look otherwise to the file system.
+ */
+bool
+wh_units_save(WhUnits *units, int64 batch_id)
 {
 	HASH_SEQ_STATUS seq;
 	WhUnit	   *unit;
 	WhSurroundings saved;
+	bool		changed = false;
 	Oid			types[12] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAOID, TEXTOID,
 	TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, BYTEAOID};
 
-	if (ing->units == NULL)
-		return;
+	if (units->table == NULL)
+		return false;
 	wh_catalog_enter(&saved);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	hash_seq_init(&seq, ing->units);
+	hash_seq_init(&seq, units->table);
 	while ((unit = hash_seq_search(&seq)) != NULL)
 	{
 		Datum		args[12];
@@ -228,7 +241,7 @@ wh_units_save(WhIngest *ing)
 		if (!unit->is_new && !unit->is_changed && !unit->is_touched)
 			continue;
 		memset(nulls, ' ', sizeof(nulls));
-		args[0] = Int64GetDatum(ing->feed->feed_id);
+		args[0] = Int64GetDatum(units->feed->feed_id);
 		args[1] = Int64GetDatum(unit->unit_no);
 		args[2] = CStringGetTextDatum(unit->name);
 		args[3] = Int64GetDatum(unit->generation);
@@ -241,7 +254,7 @@ wh_units_save(WhIngest *ing)
 		args[7] = TimestampTzGetDatum(unit->event_time);
 		nulls[7] = unit->event_time != DT_NOBEGIN ? ' ' : 'n';
 		args[8] = BoolGetDatum(unit->is_complete);
-		args[9] = Int64GetDatum(ing->batch_id);
+		args[9] = Int64GetDatum(batch_id);
 		args[10] = Int64GetDatum(unit->end_offset);
 		nulls[10] = unit->end_offset >= 0 ? ' ' : 'n';
 		args[11] = PointerGetDatum(unit->header);
@@ -261,10 +274,10 @@ wh_units_save(WhIngest *ing)
 									   " AND $3 IS NOT NULL AND $10 IS NOT NULL",
 									   12, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 			elog(ERROR, "could not write a unit of a feed");
-		if (unit->is_new || unit->is_changed)
-			ing->result->changed = true;
+		changed |= unit->is_new || unit->is_changed;
 		unit->is_new = unit->is_changed = unit->is_touched = false;
 	}
 	SPI_finish();
 	wh_surroundings_leave(&saved);
+	return changed;
 }

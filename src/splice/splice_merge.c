@@ -1,5 +1,5 @@
 /*
- * splice_keyed.c
+ * splice_merge.c
  *	  Merges sorted records with what is staged: upsert histories, and append
  *	  tables with a key.
  *
@@ -12,11 +12,11 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "splice/splice.h"
+#include "splice/splice_version.h"
 
 typedef struct Merge
 {
-	WhIngest   *ing;
+	WhStaging  *staging;
 	WhStagedScan *scan;
 	TupleTableSlot *in;			/* next sorted record */
 	bool		has_in;
@@ -44,7 +44,8 @@ swap(WhStagedVersion **a, WhStagedVersion **b)
 static void
 fetch_in(Merge *merge)
 {
-	merge->has_in = tuplesort_gettupleslot(merge->group ? merge->group : merge->ing->sort, true, false, merge->in, NULL);
+	merge->has_in = tuplesort_gettupleslot(merge->group ? merge->group : merge->staging->sort, true, false,
+										   merge->in, NULL);
 	if (!merge->has_in && merge->group)
 	{
 		tuplesort_end(merge->group);
@@ -68,7 +69,7 @@ begin_key(Merge *merge)
 		return merge->has_in;
 	while (merge->has_in && merge->group == NULL)
 	{
-		merge->group = wh_tombstone_sort(merge->ing, merge->scan, merge->record, merge->in,
+		merge->group = wh_tombstone_sort(merge->staging, merge->scan, merge->record, merge->in,
 										 merge->next, &merge->has_next);
 		if (merge->group == NULL)
 			return true;
@@ -87,21 +88,21 @@ fetch_staged(Merge *merge)
 static bool
 in_same_key(Merge *merge, WhStagedVersion *version)
 {
-	return merge->has_in && wh_sort_same_key(merge->ing, merge->in->tts_values, version->values);
+	return merge->has_in && wh_sort_same_key(merge->staging, merge->in->tts_values, version->values);
 }
 
 static bool
 in_same_time(Merge *merge)
 {
-	return DatumGetTimestampTz(merge->in->tts_values[merge->ing->ours.effective_from - 1]) ==
+	return DatumGetTimestampTz(merge->in->tts_values[merge->staging->ours.effective_from - 1]) ==
 		merge->record->from;
 }
 
 /* Tell whether two sorted records stood at the same place of the source. */
 static bool
-same_place(WhIngest *ing, WhStagedVersion *a, WhStagedVersion *b)
+same_place(WhStaging *staging, WhStagedVersion *a, WhStagedVersion *b)
 {
-	int			n = wh_sort_major(ing) - 1;
+	int			n = wh_sort_major(staging) - 1;
 
 	return a->values[n] == b->values[n] && a->values[n + 1] == b->values[n + 1];
 }
@@ -111,7 +112,7 @@ static void
 pass_on(Merge *merge, TimestampTz to, WhStagedVersion **next)
 {
 	if (merge->has_pending)
-		wh_version_write(merge->ing, merge->pending, to);
+		wh_version_write(merge->staging, merge->pending, to);
 	merge->has_pending = next != NULL;
 	if (next)
 		swap(&merge->pending, next);
@@ -121,21 +122,21 @@ pass_on(Merge *merge, TimestampTz to, WhStagedVersion **next)
 static void
 take_last_of_time(Merge *merge)
 {
-	WhIngest   *ing = merge->ing;
+	WhStaging  *staging = merge->staging;
 
-	wh_version_take(ing, merge->record, merge->in);
+	wh_version_take(staging, merge->record, merge->in);
 	fetch_in(merge);
 	while (in_same_key(merge, merge->record) && in_same_time(merge))
 	{
 		int			image;
 
-		wh_version_take(ing, merge->rival, merge->in);
-		image = wh_version_image_compare(ing, merge->rival, merge->record);
+		wh_version_take(staging, merge->rival, merge->in);
+		image = wh_version_image_compare(staging, merge->rival, merge->record);
 		if (image == 0)
-			ing->result->counts.rows_repeated++;
+			staging->counts->rows_repeated++;
 		else
-			ing->result->counts.rows_superseded++;
-		if (image >= 0 || !same_place(ing, merge->rival, merge->record))
+			staging->counts->rows_superseded++;
+		if (image >= 0 || !same_place(staging, merge->rival, merge->record))
 			swap(&merge->record, &merge->rival);
 		fetch_in(merge);
 	}
@@ -145,15 +146,15 @@ take_last_of_time(Merge *merge)
 static void
 meet_staged(Merge *merge)
 {
-	WhIngest   *ing = merge->ing;
-	int			image = wh_version_image_compare(ing, merge->record, merge->pending);
-	int			place = wh_position_compare(ing, merge->record->position, merge->pending->position);
+	WhStaging  *staging = merge->staging;
+	int			image = wh_version_image_compare(staging, merge->record, merge->pending);
+	int			place = wh_position_compare(staging->units, merge->record->position, merge->pending->position);
 
 	if (image == 0)
 	{
-		ing->result->counts.rows_repeated++;
+		staging->counts->rows_repeated++;
 		/* Reads of a relation follow each other: theirs need not be raised. */
-		if (place > 0 && ing->kind != WH_SOURCE_RELATION)
+		if (place > 0 && staging->kind != WH_SOURCE_RELATION)
 		{
 			merge->pending->position = merge->record->position;
 			merge->pending->is_raised = true;
@@ -161,22 +162,22 @@ meet_staged(Merge *merge)
 	}
 	else if (place > 0 || (place == 0 && image > 0))
 	{
-		wh_version_replace(ing, merge->pending, merge->record);
-		if (wh_version_is_of_run(ing, merge->pending))
-			ing->result->counts.rows_superseded++;
+		wh_version_replace(staging, merge->pending, merge->record);
+		if (wh_version_is_of_run(staging, merge->pending))
+			staging->counts->rows_superseded++;
 		else
-			ing->result->counts.rows_staged++;
+			staging->counts->rows_staged++;
 	}
 	else
-		ing->result->counts.rows_superseded++;
+		staging->counts->rows_superseded++;
 }
 
 /* Merge all records of one key. */
 static void
 merge_key(Merge *merge)
 {
-	WhIngest   *ing = merge->ing;
-	bool		states_only = ing->kind == WH_SOURCE_RELATION && ing->feed->sequence_by == NULL;
+	WhStaging  *staging = merge->staging;
+	bool		states_only = staging->kind == WH_SOURCE_RELATION && staging->feed->sequence_by == NULL;
 
 	take_last_of_time(merge);
 	merge->has_pending = wh_staged_before(merge->scan, merge->record->values, merge->record->from,
@@ -193,12 +194,12 @@ merge_key(Merge *merge)
 		if (merge->has_pending && merge->pending->from == merge->record->from)
 			meet_staged(merge);
 		else if (states_only && merge->has_pending && !merge->has_staged &&
-				 wh_version_image_compare(ing, merge->record, merge->pending) == 0)
-			ing->result->counts.rows_repeated++;
+				 wh_version_image_compare(staging, merge->record, merge->pending) == 0)
+			staging->counts->rows_repeated++;
 		else
 		{
 			pass_on(merge, merge->record->from, &merge->record);
-			ing->result->counts.rows_staged++;
+			staging->counts->rows_staged++;
 		}
 		/* Whichever way it went, the pending version has the key. */
 		if (!in_same_key(merge, merge->pending))
@@ -210,45 +211,46 @@ merge_key(Merge *merge)
 
 /* Make a record that loses against another one of its key an error event. */
 static void
-conflict(WhIngest *ing, WhStagedVersion *version)
+conflict(WhStaging *staging, WhStagedVersion *version)
 {
-	static const char message[] = "another record with the same key and another payload comes before it";
-	bytea	   *raw = NULL;
+	WhLostRecord lost = {
+		.values = version->values,
+		.isnull = version->isnull,
+		/* One that an earlier run staged was counted then, and its rival is now. */
+		.is_of_run = !version->is_stored || wh_version_is_of_run(staging, version),
+		.sqlerrcode = ERRCODE_UNIQUE_VIOLATION,
+		.message = "another record with the same key and another payload comes before it",
+	};
 
-	/* One that an earlier run staged was counted then, and its rival is now. */
-	if (!version->is_stored || wh_version_is_of_run(ing, version))
-		wh_ingest_count_reject(ing, ERRCODE_UNIQUE_VIOLATION, message);
-
-	if (!version->is_stored && ing->sort_has_raw && !version->isnull[wh_sort_raw(ing) - 1])
-		raw = DatumGetByteaPP(version->values[wh_sort_raw(ing) - 1]);
-	wh_ingest_reject_staged(ing, version->values, version->isnull, raw, ERRCODE_UNIQUE_VIOLATION,
-							message);
+	if (!version->is_stored && staging->sort_has_raw && !version->isnull[wh_sort_raw(staging) - 1])
+		lost.raw = DatumGetByteaPP(version->values[wh_sort_raw(staging) - 1]);
+	staging->lose(staging->lose_arg, &lost);
 }
 
 /* Merge all records of one key of an append feed: the lowest in order stays. */
 static void
 merge_event(Merge *merge)
 {
-	WhIngest   *ing = merge->ing;
+	WhStaging  *staging = merge->staging;
 	WhStagedVersion  *best;
 	int			order;
 
-	wh_version_take(ing, merge->record, merge->in);
+	wh_version_take(staging, merge->record, merge->in);
 	fetch_in(merge);
 	/* Records of one place (a relation's) are ordered by image. */
 	while (in_same_key(merge, merge->record) && in_same_time(merge))
 	{
-		wh_version_take(ing, merge->rival, merge->in);
-		if (!same_place(ing, merge->rival, merge->record))
+		wh_version_take(staging, merge->rival, merge->in);
+		if (!same_place(staging, merge->rival, merge->record))
 			break;
-		order = wh_version_image_compare(ing, merge->rival, merge->record);
+		order = wh_version_image_compare(staging, merge->rival, merge->record);
 		if (order == 0)
-			ing->result->counts.rows_repeated++;
+			staging->counts->rows_repeated++;
 		else
 		{
 			if (order < 0)
 				swap(&merge->record, &merge->rival);
-			conflict(ing, merge->rival);
+			conflict(staging, merge->rival);
 		}
 		fetch_in(merge);
 	}
@@ -258,18 +260,18 @@ merge_event(Merge *merge)
 	if (merge->has_staged)
 	{
 		WhStagedVersion  *staged = merge->staged;
-		int			image = wh_version_image_compare(ing, merge->record, staged);
+		int			image = wh_version_image_compare(staging, merge->record, staged);
 
 		order = merge->record->from != staged->from ? (merge->record->from < staged->from ? -1 : 1) :
-			wh_position_compare(ing, merge->record->position, staged->position);
+			wh_position_compare(staging->units, merge->record->position, staged->position);
 		if (order == 0)
 			order = image;
 		if (image == 0)
 		{
-			ing->result->counts.rows_repeated++;
+			staging->counts->rows_repeated++;
 			/* The lowest place of a record is its place, whichever came first. */
 			if (order < 0 && merge->record->from != staged->from)
-				wh_version_replace(ing, staged, merge->record);
+				wh_version_replace(staging, staged, merge->record);
 			else if (order < 0)
 			{
 				staged->position = merge->record->position;
@@ -278,57 +280,57 @@ merge_event(Merge *merge)
 		}
 		else if (order < 0)
 		{
-			conflict(ing, staged);
-			wh_version_replace(ing, staged, merge->record);
-			if (!wh_version_is_of_run(ing, staged))
-				ing->result->counts.rows_staged++;
+			conflict(staging, staged);
+			wh_version_replace(staging, staged, merge->record);
+			if (!wh_version_is_of_run(staging, staged))
+				staging->counts->rows_staged++;
 		}
 		else
-			conflict(ing, merge->record);
-		wh_version_write(ing, staged, DT_NOEND);
+			conflict(staging, merge->record);
+		wh_version_write(staging, staged, DT_NOEND);
 		best = staged;
 	}
 	else
 	{
-		wh_version_write(ing, merge->record, DT_NOEND);
-		ing->result->counts.rows_staged++;
+		wh_version_write(staging, merge->record, DT_NOEND);
+		staging->counts->rows_staged++;
 	}
 	while (in_same_key(merge, best))
 	{
-		wh_version_take(ing, merge->rival, merge->in);
-		if (wh_version_image_compare(ing, merge->rival, best) == 0)
-			ing->result->counts.rows_repeated++;
+		wh_version_take(staging, merge->rival, merge->in);
+		if (wh_version_image_compare(staging, merge->rival, best) == 0)
+			staging->counts->rows_repeated++;
 		else
-			conflict(ing, merge->rival);
+			conflict(staging, merge->rival);
 		fetch_in(merge);
 	}
 }
 
 /* Merge everything that was sorted into staging. */
 void
-wh_splice_finish(WhIngest *ing)
+wh_splice_finish(WhStaging *staging)
 {
 	Merge		merge;
 
-	if (ing->sort == NULL)
+	if (staging->sort == NULL)
 		return;
 	memset(&merge, 0, sizeof(merge));
-	merge.ing = ing;
-	if (!ing->sort_is_done)
-		tuplesort_performsort(ing->sort);
-	merge.in = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsMinimalTuple);
-	merge.record = wh_version_make(ing);
-	merge.rival = wh_version_make(ing);
-	merge.pending = wh_version_make(ing);
-	merge.staged = wh_version_make(ing);
-	merge.scan = wh_staged_open(ing);
-	merge.next = MakeSingleTupleTableSlot(ing->sort_desc, &TTSOpsMinimalTuple);
-	merge.has_tombstones = ing->kind == WH_SOURCE_KAFKA && ing->feed->load == WH_LOAD_UPSERT;
+	merge.staging = staging;
+	if (!staging->sort_is_done)
+		tuplesort_performsort(staging->sort);
+	merge.in = MakeSingleTupleTableSlot(staging->sort_desc, &TTSOpsMinimalTuple);
+	merge.record = wh_version_make(staging);
+	merge.rival = wh_version_make(staging);
+	merge.pending = wh_version_make(staging);
+	merge.staged = wh_version_make(staging);
+	merge.scan = wh_staged_open(staging);
+	merge.next = MakeSingleTupleTableSlot(staging->sort_desc, &TTSOpsMinimalTuple);
+	merge.has_tombstones = staging->kind == WH_SOURCE_KAFKA && staging->feed->load == WH_LOAD_UPSERT;
 	fetch_in(&merge);
 	while (begin_key(&merge))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (ing->feed->load == WH_LOAD_APPEND)
+		if (staging->feed->load == WH_LOAD_APPEND)
 			merge_event(&merge);
 		else
 			merge_key(&merge);
@@ -336,6 +338,6 @@ wh_splice_finish(WhIngest *ing)
 	wh_staged_close(merge.scan);
 	ExecDropSingleTupleTableSlot(merge.in);
 	ExecDropSingleTupleTableSlot(merge.next);
-	tuplesort_end(ing->sort);
-	ing->sort = NULL;
+	tuplesort_end(staging->sort);
+	staging->sort = NULL;
 }
