@@ -46,6 +46,7 @@ typedef struct QueryLeaf
 	StagedRelation *staged;		/* NULL for a lookup */
 	bool		whole_row;		/* a whole-row reference to it was expanded */
 	Bitmapset  *columns;		/* attribute numbers read */
+	Node	   *filter;			/* over its columns (as Vars of varno 1): rows that fail it are none for the query; or NULL */
 	List	   *equalities;		/* kept while the query is rewritten */
 } QueryLeaf;
 
@@ -173,6 +174,10 @@ extern bool wh_query_resolve_output(QueryAnalysis *qa, QueryLevel *level, AttrNu
 									QueryLeaf *for_leaf, QueryTerm *term);
 extern Bitmapset *wh_query_leaves_below(QueryAnalysis *qa, QueryLevel *level, bool through_sublinks);
 extern const char *wh_query_leaf_name(QueryLeaf *leaf);
+
+/* query_filter.c */
+extern void wh_query_find_filters(QueryAnalysis *qa);
+extern char *wh_query_filter_text(QueryLeaf *leaf, const char *alias);
 
 /* query_equalities.c */
 extern List *wh_query_equalities(QueryAnalysis *qa, QueryLeaf *for_leaf);

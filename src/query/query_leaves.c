@@ -147,6 +147,7 @@ wh_query_analyze(Query *query, List *staged, WhQueryMode mode)
 	qa->staged = staged;
 	build_level(qa, query, NULL, 0);
 	column_walker((Node *) query, &context);
+	wh_query_find_filters(qa);
 	return qa;
 }
 

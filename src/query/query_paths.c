@@ -21,7 +21,12 @@ char *
 wh_query_key_text(QueryAnalysis *qa, int key, QueryTerm *term, const char *alias)
 {
 	char	   *text = wh_query_term_text(qa, term, alias);
+	char	   *filter = term->leaf >= 0 && !IsA(term->expr, Var) ?
+		wh_query_filter_text(wh_query_leaf(qa, term->leaf), alias) : NULL;
 
+	/* not computed from rows that the query leaves out, which it may fail for */
+	if (filter)
+		text = psprintf("CASE WHEN %s THEN %s END", filter, text);
 	if (exprType(term->expr) == qa->key_types[key])
 		return text;
 	return psprintf("(%s)::%s", text, wh_type_name(qa->key_types[key]));
@@ -287,6 +292,15 @@ wh_query_path_select(QueryAnalysis *qa, QueryPath *path, QueryPathUse use, bool 
 	appendStringInfo(&buf, " FROM %s l0%s",
 					 is_point ? wh_query_relation_name(wh_query_indexed_relation(input)) :
 					 psprintf("wh_changed_" INT64_FORMAT, input->staged->feed_id), joins.data);
+	if (!is_point)
+		foreach(lc, path->leaves)
+		{
+			char	   *own = wh_query_filter_text(wh_query_leaf(qa, lfirst_int(lc)),
+												   psprintf("l%d", foreach_current_index(lc)));
+
+			if (own)
+				appendStringInfo(&filter, "%s(%s)", filter.len ? " AND " : "", own);
+		}
 	if (input->kind == WH_INPUT_HISTORY)
 	{
 		appendStringInfo(&filter, "%sNOT l0.is_deleted", filter.len ? " AND " : "");

@@ -144,7 +144,7 @@ CREATE FUNCTION test.change() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE d test.object; s test.source; dice float := random();
 BEGIN
   IF dice < 0.5 THEN
-    SELECT * INTO d FROM test.object WHERE ordinal = test.num((SELECT count(*)::int FROM test.object));
+    SELECT * INTO d FROM test.object ORDER BY random() LIMIT 1;
     PERFORM test.define(d.name);
     SELECT * INTO d FROM test.object WHERE name = d.name;
     IF d.kind = 'dimension' THEN

@@ -28,6 +28,13 @@ SELECT throws_ok($$SELECT wh.alter_fact('first', query => 'SELECT id, f.x, at FR
 SELECT wh.create_dimension('d_' || c, format('SELECT DISTINCT ON (%1$s) %1$s, x FROM a ORDER BY %1$s, id', c), ARRAY[c], history => 'none'),
   wh.create_fact('f_' || c, format('SELECT id, %s, at FROM a', c), '{id}', 'at', jsonb_build_object(c, 'd_' || c))
 FROM unnest('{bits,price,words}'::text[]) c \g /dev/null
+-- a key that can be computed only from the rows that the WHERE keeps
+CREATE TABLE src.wire (id int, kind text, code text, note text, at timestamptz);
+SELECT wh.create_feed('wire', 'src.wire', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.create_dimension('company', $$SELECT code::int AS company_id, note FROM wire WHERE kind = 'CMP'$$, '{company_id}', history => h[1]),
+  wh.create_dimension('company_' || h[1], $$SELECT w.code::int AS company_id, w.note, b.note AS other FROM wire w JOIN b ON b.id = w.code::int WHERE w.kind = 'CMP'$$,
+  '{company_id}', history => h[1]) FROM (SELECT '{none}'::text[] h) s \g /dev/null
+SELECT wh.create_dimension('company_auto', $$SELECT code::int AS company_id, note FROM wire WHERE kind = 'CMP'$$, '{company_id}') \g /dev/null
 -- CTEs that sort or group by what they do not select
 SELECT wh.create_dimension('newest', 'WITH r AS (SELECT x, note, row_number() OVER (PARTITION BY x ORDER BY id DESC) AS n FROM b) SELECT x, note FROM r WHERE n = 1', '{x}') \g /dev/null
 SELECT wh.create_dimension('grouped', 'WITH g AS (SELECT x, max(note) AS note FROM b GROUP BY x, id) SELECT x, max(note) AS note FROM g GROUP BY x', '{x}') \g /dev/null
@@ -41,8 +48,14 @@ INSERT INTO src.a SELECT i, i % 3, (i % 4)::bit(4)::varbit, (i % 5)::numeric::mo
 INSERT INTO src.b SELECT i, i % 3, 'n' || i % 7, 0.1 * i, timestamptz '2024-01-01' + i * interval '1 hour' FROM generate_series(1, 60) i;
 CALL wh.run();
 INSERT INTO src.a VALUES (50, 1, B'11111', 99, 'new', '2024-02-01'), (3, 1, B'0001', 1, 'w1', '2024-02-01');
+INSERT INTO src.wire VALUES (1, 'CMP', '17', 'x', '2024-01-01'), (2, 'SEC', 'ABC', 'y', '2024-01-01'), (3, 'CMP', '19', 'x', '2024-01-01');
+CALL wh.run();
+INSERT INTO src.wire VALUES (4, 'SEC', 'DEF', 'z', '2024-01-02'), (5, 'CMP', '18', 'n', '2024-01-02'), (3, 'SEC', 'GHI', 'n', '2024-01-03');
 INSERT INTO src.b VALUES (7, 1, 'changed', 1e10, '2024-02-01'), (10, 1, 'changed too', 0.3, '2024-02-01');
 CALL wh.run();
+SELECT results_eq('SELECT company_id, note FROM mart.company WHERE company_key > 0 ORDER BY 1', $$VALUES (17, 'x'), (18, 'n')$$, 'keys are computed from the rows that the WHERE keeps');
+SELECT results_eq('SELECT company_id, effective_to::date FROM mart.company_auto WHERE company_auto_key > 0 ORDER BY 1',
+  $$VALUES (17, 'infinity'::date), (18, 'infinity'), (19, '2024-01-03')$$, 'and of their versions');
 SELECT is((SELECT count(*) FROM mart.f_bits f JOIN mart.d_bits d ON d.d_bits_key = f.bits_key WHERE f.bits = d.bits), 41::bigint, 'facts find members by a key without hash function');
 SELECT is((SELECT count(*) FROM mart.d_bits WHERE d_bits_key > 0), 5::bigint, 'and infer none of them twice');
 VACUUM FULL staging.b_history;
