@@ -14,8 +14,9 @@ DATA_built = sql/widgets_wh--$(EXTVERSION).sql
 # The install script is joined from pieces, in this order.
 SQL_PIECES = $(sort $(wildcard sql/install/*.sql))
 
+# compat.h comes before every file: who writes for one version need not know what another one moved.
+PG_CPPFLAGS = -Isrc -include compat.h
 # Compiled and run on every push with all warnings; CI adds -Werror.
-PG_CPPFLAGS = -Isrc
 PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -MMD -MP $(EXTRA_CFLAGS)
 SHLIB_LINK  = -lcsv -lz -lzstd -lrdkafka
 EXTRA_CLEAN = src/.server sql/widgets_wh--*.sql src/*.d src/*/*.d build

@@ -2,7 +2,7 @@
  * compat.h
  *	  Differences between the PostgreSQL versions this extension supports.
  *
- * The only file that looks at PG_VERSION_NUM.  Each entry names the upstream
+ * The Makefile includes it before every file.  The only file that looks at PG_VERSION_NUM.  Each entry names the upstream
  * change that makes it necessary.
  */
 #ifndef WH_COMPAT_H
@@ -186,6 +186,9 @@
 /* 18 wants pg_noreturn before the declaration, and has no pg_attribute_noreturn(). */
 #if PG_VERSION_NUM >= 180000
 #define WH_NORETURN pg_noreturn
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
 #else
 #define WH_NORETURN pg_attribute_noreturn()
 #endif
