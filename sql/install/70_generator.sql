@@ -90,6 +90,13 @@ BEGIN
             ERRCODE = 'object_not_in_prerequisite_state',
             HINT = 'Make them with wh.create_model(''widgets'', role => ''operations'').';
     END IF;
+    -- whoever made the schema could have put anything there
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) p.proowner
+                   WHERE p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regprocedure('operations.simulate_day(date,bigint,double precision,double precision,double precision,integer)')::pg_catalog.oid
+                     AND (r.rolsuper OR r.rolname OPERATOR(pg_catalog.=) current_user)) THEN
+        RAISE EXCEPTION 'the operational systems belong to another role' USING
+            ERRCODE = 'insufficient_privilege', HINT = 'Its code would run with your rights: simulate as that role.';
+    END IF;
     IF days IS NULL OR days < 0 OR pace IS NULL OR pace < '0' THEN
         RAISE EXCEPTION 'days and pace must not be null or negative' USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/analyze.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -83,11 +84,14 @@ wh_definition_view(const WhObjectName *object, const char *query, Oid replaced)
 	char	   *text = pstrdup(query);
 	int			len = strlen(text);
 	Oid			created;
+	RawStmt    *raw;
 	List	   *written;
 	Relation	rel;
 
 	check_one_select(query);
-	written = wh_owners_written(linitial_node(RawStmt, pg_parse_query(query))->stmt);
+	raw = linitial_node(RawStmt, pg_parse_query(query));
+	written = wh_owners_written(raw->stmt);
+	wh_purity_check_words((Node *) parse_analyze_fixedparams(raw, query, NULL, 0, NULL), query, "the query");
 	while (len > 0 && (text[len - 1] == ';' || isspace((unsigned char) text[len - 1])))
 		text[--len] = '\0';
 	if (OidIsValid(replaced))

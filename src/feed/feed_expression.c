@@ -102,6 +102,7 @@ wh_feed_expression(Relation source, const char *text, Oid result_type, int32 res
 				 errhint("Name the columns it needs.")));
 	wh_owners_check(expr, written);
 	wh_purity_check(expr, what);
+	wh_purity_check_words(expr, text, what);
 	if (immutable && contain_mutable_functions(expr))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),

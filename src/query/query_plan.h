@@ -167,5 +167,6 @@ extern const char *wh_query_kind_name(WhInputKind kind);
  * 'screen "price_positive"'.
  */
 extern void wh_purity_check(Node *node, const char *what);
+extern void wh_purity_check_words(Node *node, const char *text, const char *what);
 
 #endif							/* WH_QUERY_PLAN_H */

@@ -14,6 +14,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/fmgroids.h"
@@ -265,4 +266,77 @@ wh_purity_check(Node *node, const char *what)
 	PurityContext c = {what};
 
 	purity_walker(node, &c);
+}
+
+/* A text, and what it is called in messages. */
+typedef struct WordsContext
+{
+	const char *text;
+	const char *what;
+} WordsContext;
+
+/* Find the word by which a literal reads the clock, or NULL. */
+static const char *
+clock_word(const char *literal)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	const char *end = literal;
+
+	/* a prefix of the literal, such as E or the name of its type, may come first */
+	literal = strchr(literal, '\'');
+	if (literal == NULL)
+		return NULL;
+	end = strchr(literal + 1, '\'');
+	for (const char *p = literal + 1; end && p < end; p++)
+		for (int i = 0; i < lengthof(words); i++)
+		{
+			int			len = strlen(words[i]);
+
+			if (!isalpha((unsigned char) p[-1]) && end - p >= len && pg_strncasecmp(p, words[i], len) == 0 &&
+				!isalpha((unsigned char) p[len]))
+				return words[i];
+		}
+	return NULL;
+}
+
+static bool
+words_walker(Node *node, void *context)
+{
+	WordsContext *words = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Const))
+	{
+		Const	   *c = (Const *) node;
+
+		if (!c->constisnull && c->location >= 0 &&
+			(c->consttype == DATEOID || c->consttype == TIMESTAMPOID || c->consttype == TIMESTAMPTZOID))
+		{
+			const char *word = clock_word(words->text + c->location);
+
+			if (word)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("%s has the word \"%s\", which reads the clock", words->what, word),
+						 errdetail("It would mean the time at which the text was read."),
+						 errhint("Write the date, or join a table that has it.")));
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, words_walker, context, 0);
+	return expression_tree_walker(node, words_walker, context);
+}
+
+/*
+ * Refuse dates and times written as now, today, tomorrow or yesterday in the text
+ * from which the expression or query was analysed.
+ */
+void
+wh_purity_check_words(Node *node, const char *text, const char *what)
+{
+	WordsContext context = {text, what};
+
+	words_walker(node, &context);
 }

@@ -28,7 +28,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
@@ -87,7 +86,6 @@ run_query(void *arg)
 	int			n;
 
 	wh_owner_enter(task->relid, &saved);
-	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (strcmp(task->kind, "rows") == 0)
 		rows = wh_spi_rows(&n, task->query, 0, NULL, NULL);
 	else

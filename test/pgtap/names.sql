@@ -97,6 +97,23 @@ CREATE FUNCTION public.everybodys(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SE
 SET ROLE t_def;
 SELECT is(def.try('SELECT id, everybodys(id) AS c FROM p'), 'accepted', 'a superuser''s function');
 
+-- words that read the clock are refused where they can be seen
+CREATE FUNCTION def.words(query text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN def.try(query);
+EXCEPTION WHEN feature_not_supported THEN RETURN substring(SQLERRM FROM '".*"');
+END $$;
+SELECT is(def.words(query), wanted, query) FROM (VALUES
+    ('SELECT id, at FROM p WHERE at < ''now''::timestamptz', '"now"'),
+    ('SELECT id, at FROM p WHERE at < ''now''', '"now"'),
+    ('SELECT id, timestamp '' Today 12:00'' AS t FROM p', '"today"'),
+    ('SELECT id, at FROM p WHERE at::date BETWEEN date ''2024-01-01'' AND CAST(E''tomorrow'' AS date)', '"tomorrow"'),
+    ('SELECT id, at FROM (SELECT id, at FROM p WHERE at IN (''2024-01-01'', ''yesterday'')) s', '"yesterday"'),
+    ('SELECT id, ''now''::text AS t FROM p WHERE at < timestamptz ''infinity'' AND at > ''2024-01-01''', 'accepted')) v(query, wanted);
+SELECT throws_ok($$SELECT wh.add_screen('p', 'w', 'at < ''now''')$$, '0A000', NULL, 'nor in a screen');
+SELECT throws_ok($$SELECT wh.create_feed('e', 'def.p', 'upsert', '{id}', sequence_by => 'coalesce(at, timestamptz ''today'')')$$, '0A000', NULL, 'nor in sequence_by');
+SELECT throws_ok($$SELECT wh.create_feed('e', 'def.p', 'upsert', '{id}', sequence_by => 'at', redact => '{"at": "''now''::timestamptz"}')$$, '0A000', NULL, 'nor in a redaction');
+
 -- an alteration is looked at as the owner's, also when a superuser makes it
 SELECT wh.create_dimension('d', 'SELECT id, code FROM p', '{id}') \g /dev/null
 RESET ROLE;
@@ -104,6 +121,30 @@ SELECT throws_ok($$SELECT wh.alter_dimension('d', query => 'SELECT id, upper(cod
 SELECT wh.create_fact('f', 'SELECT id, at FROM p', '{id}', 'at', '{}') \g /dev/null
 SELECT throws_ok($$SELECT wh.alter_fact('f', query => 'SELECT id, at FROM p WHERE code = other')$$, '42501', NULL, 'so of a fact');
 SELECT lives_ok('CALL wh.run()', 'runs work on');
+
+-- another's policies run with nobody's rights, and filter nothing in silence
+SET ROLE t_trap;
+CREATE TABLE util.lookup (id int);
+CREATE FUNCTION util.policy(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'policy ran as %', current_user; END $$;
+GRANT SELECT ON util.lookup TO t_def;
+SET ROLE t_def;
+SELECT wh.create_dimension('looked', 'SELECT p.id FROM p JOIN util.lookup l ON l.id OPERATOR(pg_catalog.=) p.id', '{id}', history => 'none') \g /dev/null
+CALL wh.run();
+SET ROLE t_trap;
+ALTER TABLE util.lookup ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON util.lookup USING (util.policy(id));
+INSERT INTO util.lookup VALUES (1);
+RESET ROLE;
+SELECT throws_like('CALL wh.run(full_refresh => true)', '%row-level security%', 'a policy of another stops the definition');
+SELECT wh.drop_dimension('looked') \g /dev/null
+
+-- nor is another's simulation run
+SET ROLE t_trap;
+CREATE SCHEMA operations;
+CREATE FUNCTION operations.simulate_day(date, bigint, float8, float8, float8, int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
+GRANT USAGE ON SCHEMA operations TO PUBLIC;
+RESET ROLE;
+SELECT throws_ok('CALL wh.simulate(1)', '42501', NULL, 'a stranger''s operations are not simulated');
 
 SET client_min_messages = error;
 DROP SCHEMA staging, mart CASCADE;
