@@ -91,6 +91,16 @@ typedef struct QueryAnalysis
 	bool		direct_touched; /* those of touched keys only */
 } QueryAnalysis;
 
+/* A definition as it was given, and what is known of it for all rewritings. */
+typedef struct QueryDefinition
+{
+	Query	   *query;			/* never changed */
+	List	   *staged;
+	char	  **key_names;
+	int			nkeys;
+	WhQueryPlan *plan;
+} QueryDefinition;
+
 /* A chain of leaves from an input, and the key columns found on it. */
 typedef struct QueryPath
 {
@@ -226,6 +236,19 @@ extern Query *wh_query_direct_subquery(QueryAnalysis *qa);
 extern bool wh_query_is_one_row_each(QueryAnalysis *qa);
 
 extern int	wh_query_add_param(LeafText *text, Var *var);
+
+/* query_inputs.c */
+extern List *wh_query_analyze_arms(QueryDefinition *def);
+extern char *wh_query_union_of(List *selects);
+extern WhQueryInput *wh_query_input_of(WhQueryPlan *plan, Oid relid, StagedRelation *staged, WhInputKind kind);
+extern void wh_query_list_inputs(WhQueryPlan *plan, List *analyses);
+
+/* query_plan_as_of.c */
+extern void wh_query_plan_as_of(QueryDefinition *def);
+extern void wh_query_plan_as_of_or_whole(QueryDefinition *def);
+
+/* query_plan_current.c */
+extern void wh_query_plan_current(QueryDefinition *def);
 
 /* query_whole.c */
 extern WhQueryWhole *wh_query_plan_whole(QueryAnalysis *qa, WhQueryPlan *plan);
