@@ -25,7 +25,7 @@ EXTRA_CLEAN = src/.server sql/widgets_wh--*.sql src/*.d src/*/*.d build
 override with_llvm = no
 
 # Goals that set a machine up must not need PostgreSQL to be there already.
-ORCHESTRATED = demo check check-convergence check-valgrind check-versions check-sanitizer bench deb
+ORCHESTRATED = demo check check-convergence check-valgrind check-versions check-sanitizer bench deb fuzz
 ifneq ($(filter $(ORCHESTRATED),$(MAKECMDGOALS)),)
 
 .PHONY: $(ORCHESTRATED)
@@ -33,6 +33,8 @@ demo:
 	@scripts/demo
 check:
 	@scripts/check
+fuzz:
+	@test/fuzz/run
 check-convergence check-valgrind check-versions check-sanitizer:
 	@scripts/$@
 bench:

@@ -494,18 +494,19 @@ wh_csv_split(WhCsvParser *parser, const char *data, Size avail, bool at_end)
 	for (;;)
 	{
 		bool		quoted = p < limit && *p == parser->quote;
+		bool		fast = wh_csv_fast_split || parser->quote == NO_QUOTE;	/* libcsv always has a quote */
 		bool		stored = false;
 
 		if (unlikely(n == record->capacity))
 			wh_csv_record_grow(record);
-		if (unlikely(quoted || !wh_csv_fast_split))
+		if (unlikely(quoted || !fast))
 		{
 			if (!record->has_values)
 				start_values(parser, n, limit - data);
 			stored = true;
-			if (!wh_csv_fast_split || !read_simply_quoted(parser, &scan, p, n))
+			if (!fast || !read_simply_quoted(parser, &scan, p, n))
 			{
-				WhCsvStatus status = wh_csv_fast_split ?
+				WhCsvStatus status = fast ?
 					read_quoted(parser, p, limit, at_end, n, &stop) :
 					read_plainly(parser, p, limit, at_end, n, &stop);
 
