@@ -126,7 +126,11 @@ move_to(WhCsvSplitter *splitter, const char *p)
 	else if (p < splitter->limit)
 		look_at(splitter, p);
 	else
+	{
+		/* What is left of the block before may not be looked at again. */
+		splitter->block = p;
 		splitter->mask = 0;
+	}
 }
 
 /* Return the next special byte and step over it; limit when there is none. */
