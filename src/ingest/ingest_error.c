@@ -12,6 +12,7 @@
 #include "common/sha2.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -23,6 +24,12 @@
 #include "metadata/catalog.h"
 #include "ingest/ingest_event.h"
 #include "ingest/ingest_state.h"
+
+/* Bytes of a record, or of its texts, that an event keeps; as JSON they may be six times as many. */
+#define EVENT_MAX (64 * 1024 * 1024)
+
+/* Bytes of a message, which may quote the record. */
+#define MESSAGE_MAX 8192
 
 /* Hash a record, for the uniqueness of its event. */
 static bytea *
@@ -79,17 +86,36 @@ was_null(List *errors, AttrNumber attnum)
 	return false;
 }
 
+/* Append a text as a JSON string, or what there is room for. */
+static void
+append_text(StringInfo json, char *text, Size *room, StringInfo cut)
+{
+	Size		len = strlen(text);
+
+	if (len > *room)
+	{
+		if (cut)
+			appendBinaryStringInfo(cut, VARDATA(record_hash(text, len)), PG_SHA256_DIGEST_LENGTH);
+		len = pg_mbcliplen(text, len, *room);
+		text[len] = '\0';
+	}
+	*room -= len;
+	escape_json(json, text);
+}
+
 /*
  * Write a row as a JSON object of its source columns' text: as they are staged,
  * or, when row is not NULL, as that record has them.  With redacted_only, just
  * the redacted columns; their values that were null at first are left out there,
- * and null here.
+ * and null here.  Texts are cut when there are more than EVENT_MAX bytes of them;
+ * cut, unless NULL, then holds the hashes of those that were.
  */
 static char *
-row_as_json(WhIngest *ing, Datum *values, bool *isnull, const WhIngestRow *row, bool redacted_only)
+row_as_json(WhIngest *ing, Datum *values, bool *isnull, const WhIngestRow *row, bool redacted_only, StringInfo cut)
 {
 	StringInfoData json;
 	bool		first = true;
+	Size		room = EVENT_MAX;
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
@@ -112,17 +138,28 @@ row_as_json(WhIngest *ing, Datum *values, bool *isnull, const WhIngestRow *row, 
 		escape_json(&json, NameStr(att->attname));
 		appendStringInfoString(&json, ": ");
 		if (row && row->source.unread && row->source.unread[i] && !redacted)
-			escape_json(&json, row->source.unread[i]);
+			append_text(&json, row->source.unread[i], &room, cut);
 		else if (isnull[n] || no_value)
 			appendStringInfoString(&json, "null");
 		else
 		{
 			getTypeOutputInfo(att->atttypid, &output, &varlena);
-			escape_json(&json, OidOutputFunctionCall(output, values[n]));
+			append_text(&json, OidOutputFunctionCall(output, values[n]), &room, cut);
 		}
 	}
 	appendStringInfoChar(&json, '}');
 	return json.data;
+}
+
+/* Give an error's message, cut when it is very long. */
+static const char *
+message_of(const WhRowError *error)
+{
+	Size		len = strlen(error->message);
+
+	if (len <= MESSAGE_MAX)
+		return error->message;
+	return psprintf("%.*s...", pg_mbcliplen(error->message, len, MESSAGE_MAX), error->message);
 }
 
 /* Write errors as the JSON array of column errors. */
@@ -146,7 +183,7 @@ errors_as_json(WhIngest *ing, List *errors)
 		else
 			appendStringInfoString(&json, "null");
 		appendStringInfo(&json, ", \"sqlstate\": \"%s\", \"message\": ", unpack_sql_state(error->sqlerrcode));
-		escape_json(&json, error->message);
+		escape_json(&json, message_of(error));
 		appendStringInfoChar(&json, '}');
 	}
 	appendStringInfoChar(&json, ']');
@@ -181,6 +218,10 @@ key_texts(WhIngest *ing, TupleDesc desc, const AttrNumber *column, Datum *values
 static WhRowError raw_withheld = {0, ERRCODE_BAD_COPY_FILE_FORMAT,
 	"the raw record is not stored: its redacted columns cannot be told apart"};
 
+/* Said of a record of which only a part is kept. */
+static WhRowError raw_cut = {0, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+	"only a part of the record is stored: it is longer than 64 MB"};
+
 /* Tell whether the record as a whole is wrong, not only some column. */
 static bool
 has_record_error(List *errors)
@@ -193,6 +234,18 @@ has_record_error(List *errors)
 			return true;
 	}
 	return false;
+}
+
+/* Hash a record by its row: texts that were cut count whole. */
+static bytea *
+json_hash(const char *json, StringInfo cut)
+{
+	bytea	   *hash = record_hash(json, strlen(json));
+
+	if (cut->len == 0)
+		return hash;
+	appendBinaryStringInfo(cut, VARDATA(hash), PG_SHA256_DIGEST_LENGTH);
+	return record_hash(cut->data, cut->len);
 }
 
 /* What is known of a record when its event is made. */
@@ -246,7 +299,7 @@ write_event(WhIngest *ing, const RejectedRecord *record, List *errors)
 		.errors = errors_as_json(ing, errors),
 		.column = column_of(ing, first),
 		.sqlerrcode = first->sqlerrcode,
-		.message = first->message,
+		.message = message_of(first),
 	};
 	Datum		values[WH_EVENT_COLUMNS];
 	bool		isnull[WH_EVENT_COLUMNS];
@@ -349,7 +402,7 @@ update_event(WhIngest *ing, WhIngestRow *row)
 	args[2] = column ? CStringGetTextDatum(column) : (Datum) 0;
 	nulls[2] = column ? ' ' : 'n';
 	args[3] = CStringGetTextDatum(unpack_sql_state(first->sqlerrcode));
-	args[4] = CStringGetTextDatum(first->message);
+	args[4] = CStringGetTextDatum(message_of(first));
 	args[5] = Int64GetDatum(ing->batch_id);
 	args[6] = TimestampTzGetDatum(row->event_time);
 	nulls[6] = row->event_time == DT_NOBEGIN ? 'n' : ' ';
@@ -371,11 +424,14 @@ void
 wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 {
 	RejectedRecord record;
+	StringInfoData cut;
+	bool		is_cut = false;
 	MemoryContext old;
 
 	open_rejects(ing);
 	count_reject(ing, row->errors);
 	old = MemoryContextSwitchTo(ing->rejects);
+	initStringInfo(&cut);
 	if (row->source.event_id > 0)
 	{
 		update_event(ing, row);
@@ -398,13 +454,15 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 	if (row->source.raw)
 	{
 		record.hash = record_hash(row->source.raw, row->source.raw_len);
-		record.raw = make_bytea(row->source.raw, row->source.raw_len);
+		record.raw = make_bytea(row->source.raw, Min(row->source.raw_len, EVENT_MAX));
+		is_cut = row->source.raw_len > EVENT_MAX;
 	}
 	else
 	{
-		char	   *json = row_as_json(ing, row->source.values, row->source.isnull, row, false);
+		char	   *json = row_as_json(ing, row->source.values, row->source.isnull, row, false, &cut);
 
-		record.hash = record_hash(json, strlen(json));
+		is_cut = cut.len > 0;
+		record.hash = json_hash(json, &cut);
 		if (ing->kind != WH_SOURCE_RELATION && has_record_error(row->source.errors))
 		{
 			if (ing->feed->redact != NIL)
@@ -413,8 +471,13 @@ wh_ingest_reject(WhIngest *ing, WhIngestRow *row)
 		else if (!row->source.tombstone)
 			record.raw = make_bytea(json, strlen(json));
 	}
+	if (record.raw && is_cut)
+	{
+		record.raw_form = "part";
+		row->errors = lappend(row->errors, &raw_cut);
+	}
 	if (record.raw && ing->feed->redact != NIL)
-		record.redacted = row_as_json(ing, row->source.values, row->source.isnull, row, true);
+		record.redacted = row_as_json(ing, row->source.values, row->source.isnull, row, true, NULL);
 	if (!has_record_error(row->source.errors))
 		record.key = key_texts(ing, ing->source_desc, ing->key_source, row->source.values, row->source.isnull);
 	write_event(ing, &record, row->errors);
@@ -434,6 +497,7 @@ wh_ingest_reject_lost(void *arg, const WhLostRecord *lost)
 	RejectedRecord record;
 	WhRowError	error = {0, lost->sqlerrcode, unconstify(char *, lost->message)};
 	MemoryContext old;
+	StringInfoData cut;
 	char	   *json;
 
 	if (lost->is_of_run)
@@ -451,12 +515,18 @@ wh_ingest_reject_lost(void *arg, const WhLostRecord *lost)
 		record.low = wh_position_low(record.position);
 	}
 	/* The hash is over the values, whether the record itself is at hand or not. */
-	json = row_as_json(ing, lost->values, lost->isnull, NULL, false);
-	record.hash = record_hash(json, strlen(json));
+	initStringInfo(&cut);
+	json = row_as_json(ing, lost->values, lost->isnull, NULL, false, &cut);
+	record.hash = json_hash(json, &cut);
 	record.raw = lost->raw ? lost->raw : make_bytea(json, strlen(json));
-	record.raw_form = lost->raw ? "record" : "row";
+	record.raw_form = !lost->raw ? cut.len > 0 ? "part" : "row" : "record";
+	if (lost->raw && VARSIZE_ANY_EXHDR(lost->raw) > EVENT_MAX)
+	{
+		record.raw = make_bytea(VARDATA_ANY(lost->raw), EVENT_MAX);
+		record.raw_form = "part";
+	}
 	if (ing->feed->redact != NIL)
-		record.redacted = row_as_json(ing, lost->values, lost->isnull, NULL, true);
+		record.redacted = row_as_json(ing, lost->values, lost->isnull, NULL, true, NULL);
 	/* what lost against another record of its key is not made good by a later one */
 	if (lost->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
 		record.key = key_texts(ing, staging->desc, staging->key, lost->values, lost->isnull);

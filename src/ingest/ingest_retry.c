@@ -199,7 +199,8 @@ retry_event(Retry *retry, const WhRow *event)
 		WhSourceRow *again = NULL;
 
 		/* A file has the whole of it, as long as it is the same one. */
-		if (ing->kind == WH_SOURCE_CSV && ing->feed->redact == NIL && ing->unit->checksum != NULL &&
+		if (ing->kind == WH_SOURCE_CSV && ing->feed->redact == NIL && event->isnull[EVENT_REDACTED] &&
+			ing->unit->checksum != NULL &&
 			!event->isnull[EVENT_BYTE_OFFSET] &&
 			VARSIZE_ANY_EXHDR(ing->unit->checksum) == WH_CSV_CHECKSUM_LENGTH &&
 			(retry->table->options.header != WH_CSV_HEADER_MATCH || retry->has_header))

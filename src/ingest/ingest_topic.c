@@ -227,6 +227,11 @@ wh_topic_take_message(WhIngest *ing, WhTopicRead *topic, WhKafkaSourceRow *messa
 	WhSourceRow row = message->row;
 	MemoryContext old = MemoryContextSwitchTo(topic->scratch);
 
+	if (unlikely(row.low >> WH_POSITION_BITS != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("offset %lld of \"%s\" is too high", (long long) row.low, read->name),
+				 errdetail("A feed reads offsets up to %lld.", (long long) wh_position_low(-1))));
 	if (read->unit == NULL)
 		read->unit = wh_unit_add(ing->units, read->name, topic->generation);
 	ing->unit = read->unit;

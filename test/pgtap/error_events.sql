@@ -107,6 +107,26 @@ SELECT is(wh.dismiss_error_events('f', 'fact IS NOT NULL'), 1::bigint, 'a fact''
 SELECT wh.drop_fact('f') \g /dev/null
 SELECT is((SELECT count(*) FROM wh.error_event WHERE fact = 'mart.f'), 0::bigint, 'and go with it');
 
+-- a record longer than what an event keeps: a part of it, that says so
+CREATE TABLE src.long (id int, v text, at timestamptz);
+INSERT INTO src.long VALUES (1, repeat('x', 70000000), '2024-01-01'), (2, 'short', '2024-01-01');
+SELECT wh.create_feed('long', 'src.long', 'upsert', '{id}', sequence_by => 'at') \g /dev/null
+SELECT wh.add_screen('long', 'short', 'length(v) < 10') \g /dev/null
+CALL wh.run(feeds => '{long}');
+SELECT results_eq($$SELECT raw_form, octet_length(raw_record) BETWEEN 67000000 AND 67200000, errors->1->>'message' FROM wh.error_event WHERE feed = 'staging.long'$$,
+  $$VALUES ('part', true, 'only a part of the record is stored: it is longer than 64 MB')$$, 'a very long record has a part of it in its event');
+SELECT results_eq('SELECT id FROM staging.long', 'VALUES (2)', 'and others are staged');
+UPDATE src.long SET v = overlay(v PLACING 'y' FROM 70000000) WHERE id = 1;
+CALL wh.run(feeds => '{long}');
+SELECT is((SELECT count(*) FROM wh.error_event WHERE feed = 'staging.long'), 2::bigint, 'one that differs behind the cut is another one');
+CREATE TABLE src.said (id int, v text);
+INSERT INTO src.said VALUES (1, repeat('x', 20000));
+SELECT wh.create_feed('said', 'src.said', 'append', '{id}', sequence_by => $$CASE WHEN v::int > 0 THEN date '2024-01-01' END$$) \g /dev/null
+CALL wh.run(feeds => '{said}');
+SELECT cmp_ok((SELECT length(message) FROM wh.error_event WHERE feed = 'staging.said'), '<', 9000, 'a message that quotes a long value is cut');
+SELECT wh.drop_feed('said') \g /dev/null
+SELECT wh.drop_feed('long') \g /dev/null
+
 -- gone with their feed
 SELECT wh.drop_feed('whole') \g /dev/null
 SELECT is(states('staging.whole'), NULL, 'events go with their feed');
