@@ -37,6 +37,14 @@ AS 'MODULE_PATHNAME', 'wh_ingest';
 COMMENT ON FUNCTION wh.ingest IS 'load what is new in one feed, in this transaction; gives the batch, or null when nothing was new';
 REVOKE ALL ON FUNCTION wh.ingest FROM PUBLIC;
 
+CREATE FUNCTION wh.reload_feed(feed text)
+RETURNS bigint
+LANGUAGE c VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wh_reload_feed';
+COMMENT ON FUNCTION wh.reload_feed IS 'read the whole source of a feed again and stage what differs, hard deletes included; gives the batch, or null when there was nothing to note';
+REVOKE ALL ON FUNCTION wh.reload_feed FROM PUBLIC;
+
 CREATE FUNCTION wh.alter_feed(
     feed text,
     deleted_when text DEFAULT NULL,

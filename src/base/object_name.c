@@ -17,10 +17,12 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/rel.h"
 #include "utils/regproc.h"
 
 #include "compat.h"
+
 #include "base/object_name.h"
 
 /* Refuse NULL in arguments of an SQL function; those without a name here may be NULL. */
@@ -141,6 +143,16 @@ char *
 wh_type_name(Oid type)
 {
 	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+/* Refuse the OID of no relation, such as 0. */
+void
+wh_relation_check_exists(Oid relid)
+{
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 }
 
 /* Refuse whoever does not own the relation. */

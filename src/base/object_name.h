@@ -22,6 +22,7 @@ extern WhObjectName wh_object_name(const char *text, const char *default_schema)
 extern char *wh_object_name_add(const WhObjectName *object, const char *suffix);
 extern void wh_object_schema_ensure(const char *schema);
 extern void wh_object_name_check_free(const WhObjectName *object, const char *suffix);
+extern void wh_relation_check_exists(Oid relid);
 extern char *wh_relation_name(Oid relid);
 extern char *wh_type_name(Oid type);
 extern void wh_relation_check_owner(Oid relid);

@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "base/object_name.h"
 #include "generator/generator_catalog.h"
 #include "metadata/catalog_user.h"
 
@@ -164,6 +165,7 @@ wh_create_generator(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("only updated_at may be null")));
 	relid = PG_GETARG_OID(0);
+	wh_relation_check_exists(relid);
 	columns = PG_GETARG_JSONB_P(1);
 	relation = table_open(relid, ShareRowExclusiveLock);
 	if (relation->rd_rel->relkind != RELKIND_RELATION)

@@ -29,7 +29,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "base/spi_query.h"
+#include "base/object_name.h"
 #include "generator/generator_catalog.h"
 #include "generator/generator_group.h"
 #include "generator/generator_update.h"
@@ -300,7 +300,8 @@ wh_generate(PG_FUNCTION_ARGS)
 	bool		nulls[6] = {false};
 	int64		next;
 
-	check_argument(OidIsValid(relid), "relation must not be null");
+	check_argument(!PG_ARGISNULL(0), "relation must not be null");
+	wh_relation_check_exists(relid);
 	check_argument(inserts >= 0 && updates >= 0, "inserts and updates must not be negative");
 	check_argument(workers >= 1 && workers <= MAX_WORKERS, "workers must be between 1 and 64");
 	check_argument(PG_ARGISNULL(7) == PG_ARGISNULL(8), "time_from and time_to go together");

@@ -36,6 +36,8 @@ ingest(WhIngest *ing)
 	if (ing->result->overtaken)
 	{
 		wh_hold_drop(ing);
+		if (ing->staged)
+			relation_close(ing->staged, NoLock);
 		if (ing->source)
 			relation_close(ing->source, NoLock);
 		return;
@@ -52,6 +54,8 @@ ingest(WhIngest *ing)
 	wh_ingest_settle(ing);
 	ing->result->changed |= wh_units_save(ing->units, ing->batch_id);
 	wh_ingest_save_feed(ing);
+	if (ing->staged)
+		relation_close(ing->staged, NoLock);
 	if (ing->source)
 		relation_close(ing->source, NoLock);
 	if (counts->rows_read != counts->rows_staged + counts->rows_rejected +
@@ -62,9 +66,17 @@ ingest(WhIngest *ing)
 			 (long long) counts->rows_superseded);
 }
 
+/* What is loaded. */
+typedef enum Extent
+{
+	WHAT_IS_NEW,
+	ERROR_EVENTS,
+	WHOLE_SOURCE
+} Extent;
+
 /* Load from a feed's source, or retry its error events; see wh_ingest_feed. */
 static void
-ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry, WhIngestResult *result)
+ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, Extent extent, WhIngestResult *result)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh ingest",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -98,7 +110,8 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 	ing->batch_start = wh_ingest_batch_start(batch_id);
 	ing->result = result;
 	ing->stream = stream;
-	ing->is_retry = is_retry;
+	ing->is_retry = extent == ERROR_EVENTS;
+	ing->is_reload = extent == WHOLE_SOURCE;
 	if (in_turns)
 		wh_hold_begin(ing);
 	else
@@ -125,19 +138,26 @@ ingest_feed(int64 feed_id, int64 batch_id, WhIngestStream *stream, bool is_retry
 void
 wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result)
 {
-	ingest_feed(feed_id, batch_id, NULL, false, result);
+	ingest_feed(feed_id, batch_id, NULL, WHAT_IS_NEW, result);
 }
 
 /* The same, from a topic that stays open, within the bounds of a batch. */
 void
 wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result)
 {
-	ingest_feed(feed_id, batch_id, stream, false, result);
+	ingest_feed(feed_id, batch_id, stream, WHAT_IS_NEW, result);
 }
 
 /* The same, from the feed's error events instead of its source. */
 void
 wh_ingest_retry(int64 feed_id, int64 batch_id, WhIngestResult *result)
 {
-	ingest_feed(feed_id, batch_id, NULL, true, result);
+	ingest_feed(feed_id, batch_id, NULL, ERROR_EVENTS, result);
+}
+
+/* The same, from the whole source, as if nothing of it were known: what is staged stays where it is the same. */
+void
+wh_ingest_reload(int64 feed_id, int64 batch_id, WhIngestResult *result)
+{
+	ingest_feed(feed_id, batch_id, NULL, WHOLE_SOURCE, result);
 }

@@ -43,6 +43,7 @@ extern bool wh_ingest_stream_reads(const WhIngestStream *stream, int64 feed_id, 
 extern bool wh_ingest_stream_behind(const WhIngestStream *stream);
 extern void wh_ingest_stream_close(WhIngestStream *stream);
 extern void wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result);
+extern void wh_ingest_reload(int64 feed_id, int64 batch_id, WhIngestResult *result);
 extern void wh_ingest_retry(int64 feed_id, int64 batch_id, WhIngestResult *result);
 extern bool wh_ingest_may_have_news(const WhFeed *feed);
 extern void wh_ingest_feed(int64 feed_id, int64 batch_id, WhIngestResult *result);

@@ -266,6 +266,8 @@ wh_ingest_read_files(WhIngest *ing)
 			load_content(ing, table, info, wh_unit_add(ing->units, info->name, 1));
 		else if (latest->checksum == NULL)
 			load_content(ing, table, info, latest);	/* tried before, not read */
+		else if (ing->is_reload && same_content(table, info, latest))
+			load_content(ing, table, info, latest);
 		else if (latest->file_state && info->state && strcmp(latest->file_state, info->state) == 0)
 			ing->result->counts.units_skipped++;
 		else if (same_content(table, info, latest))

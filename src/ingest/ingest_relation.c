@@ -131,7 +131,7 @@ lower_bound(WhIngest *ing, Oid type)
 	const char *value = feed->watermark_value;
 	WhRow		row;
 
-	if (value == NULL)
+	if (value == NULL || ing->is_reload)
 		return NULL;
 	if (type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID)
 	{
@@ -211,6 +211,8 @@ wh_ingest_read_relation(WhIngest *ing)
 	wh_ingest_pipe_flush(ing);
 	if (feed->load == WH_LOAD_SNAPSHOT)
 		wh_snapshot_end(ing->staging, NULL);
+	else if (feed->load == WH_LOAD_UPSERT && ing->is_reload)
+		wh_reload_delete_missing(ing);
 	SPI_finish();
 	MemoryContextSwitchTo(ing->context);
 	if (read.has_highest)

@@ -167,6 +167,9 @@ wh_ingest_start(WhIngest *ing)
 	if (ing->hold)
 		wh_staging_open(staging, wh_staging_desc(ing->feed, AccessShareLock, false));
 	else
-		wh_staging_open(staging, wh_staging_desc(ing->feed, RowExclusiveLock, true));
+	{
+		ing->staged = relation_open(wh_feed_table(ing->feed), RowExclusiveLock);
+		wh_staging_open(staging, CreateTupleDescCopy(RelationGetDescr(ing->staged)));
+	}
 	map_columns(ing);
 }

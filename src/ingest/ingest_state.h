@@ -40,6 +40,7 @@ typedef struct WhIngest
 	WhIngestResult *result;
 	WhIngestStream *stream;		/* of the worker; NULL = read up to the ends of now */
 	bool		is_retry;		/* of error events, instead of reading the source */
+	bool		is_reload;		/* of the whole source, what is known included */
 	List	   *failed_events;	/* of int64 *, those of the chunk at hand that have errors again */
 	MemoryContext context;		/* lives as long as the ingest */
 
@@ -47,6 +48,7 @@ typedef struct WhIngest
 	Relation	source;
 	TupleDesc	source_desc;
 	WhFeedSource kind;
+	Relation	staged;			/* open, so that nobody drops it in the middle; NULL in a turn */
 	AttrNumber	key_source[WH_MAX_KEY];
 	AttrNumber *staged_of;		/* staging column of each source column, 0 = none; from 0 */
 	bool		same_places;	/* source columns are staging's first ones */
@@ -109,6 +111,9 @@ extern void wh_ingest_read_source(WhIngest *ing);
 extern void wh_ingest_read_relation(WhIngest *ing);
 extern void wh_ingest_read_files(WhIngest *ing);
 extern void wh_ingest_read_topic(WhIngest *ing);
+
+/* ingest_reload.c */
+extern void wh_reload_delete_missing(WhIngest *ing);
 
 /* ingest_retry.c */
 extern void wh_ingest_retry_events(WhIngest *ing);

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/object_name.h"
 #include "query/query_plan.h"
 
 PG_FUNCTION_INFO_V1(wh_describe_query);
@@ -108,6 +109,7 @@ wh_describe_query(PG_FUNCTION_ARGS)
 		names[i] = TextDatumGetCString(datums[i]);
 		keys = lappend(keys, names[i]);
 	}
+	wh_relation_check_exists(PG_GETARG_OID(0));
 	InitMaterializedSRF(fcinfo, 0);
 	plan = wh_query_plan_view(PG_GETARG_OID(0), names, nkeys,
 							  strcmp(mode, "as_of") == 0 ? WH_QUERY_AS_OF : WH_QUERY_CURRENT);

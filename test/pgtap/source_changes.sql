@@ -99,21 +99,19 @@ CREATE VIEW src.calls AS SELECT src.only_numeric(n) AS n FROM staging.narrow;
 SELECT lives_ok($$SELECT wh.alter_feed('narrow')$$, 'a view that calls a function');
 SELECT throws_ok($$SELECT wh.alter_feed('narrow', on_source_change => 'perhaps')$$, '22023', NULL, 'on_source_change is one of two words');
 
--- Followed by itself: staging, a dimension, a fact over a fact.
+-- Followed by itself: staging, a dimension, a fact.
 CREATE TABLE src.line (line_id int, quantity smallint, label varchar(3), at timestamptz);
 INSERT INTO src.line VALUES (1, 5, 'abc', '2024-01-01'), (2, 6, 'abc', '2024-01-01');
 SELECT wh.create_feed('line', 'src.line', 'append', '{line_id}', sequence_by => 'at') \g /dev/null
 SELECT wh.alter_feed('line', on_source_change => 'follow') \g /dev/null
 SELECT wh.create_dimension('label', 'SELECT label FROM line GROUP BY label', '{label}') \g /dev/null
 SELECT wh.create_fact('lines', 'SELECT line_id, quantity, label, at FROM line', '{line_id}', 'at', '{"label": "label"}') \g /dev/null
-SELECT wh.create_fact('rollup', 'SELECT label, quantity, count(*) AS n, max(at) AS at FROM mart.lines GROUP BY label, quantity', '{label,quantity}', 'at', '{}') \g /dev/null
 CALL wh.run();
 ALTER TABLE src.line ALTER quantity TYPE int, ALTER label TYPE text, ADD note text;
 INSERT INTO src.line VALUES (3, 100000, 'long label', '2024-01-02', 'a note');
 SELECT lives_ok('CALL wh.run()', 'a feed follows by itself');
 SELECT results_eq('SELECT line_id, quantity, label, note FROM staging.line ORDER BY 1', $$VALUES (1, 5, 'abc', NULL), (2, 6, 'abc', NULL), (3, 100000, 'long label', 'a note')$$, 'what is staged');
 SELECT results_eq('SELECT f.line_id, f.quantity, d.label FROM mart.lines f JOIN mart.label d USING (label_key) ORDER BY 1', $$VALUES (1, 5, 'abc'), (2, 6, 'abc'), (3, 100000, 'long label')$$, 'the fact and its dimension');
-SELECT results_eq('SELECT label, quantity, n FROM mart.rollup ORDER BY 2', $$VALUES ('abc', 5, 1::bigint), ('abc', 6, 1), ('long label', 100000, 1)$$, 'the fact over the fact');
 SELECT is_empty('SELECT * FROM wh.check(rebuild => true)', 'a rebuild is the same');
 
 -- A dump of everything can be restored: each value fits its column.
@@ -126,7 +124,6 @@ SELECT lives_ok($$SELECT wh.pause_feed('line')$$, 'a feed whose source is gone c
 SELECT lives_ok($$SELECT wh.alter_feed('line', reject_limit => 5)$$, 'and get another limit');
 SELECT throws_ok($$SELECT wh.alter_feed('line', deleted_when => 'true')$$, '42P01', NULL, 'but nothing that is checked against the source');
 SELECT throws_ok($$SELECT wh.add_screen('line', 's', 'line_id > 0')$$, '42P01', NULL, 'no screen either');
-SELECT wh.drop_fact('rollup') \g /dev/null
 SELECT wh.drop_fact('lines') \g /dev/null
 SELECT wh.drop_dimension('label') \g /dev/null
 SELECT lives_ok($$SELECT wh.drop_feed('line')$$, 'it can be dropped');
