@@ -94,7 +94,7 @@ COMMENT ON COLUMN wh.source_unit.checksum IS 'SHA-256 of the file; or the partit
 COMMENT ON COLUMN wh.source_unit.file_state IS 'device, inode, size and change time of the file when read: unchanged means nothing to read';
 COMMENT ON COLUMN wh.source_unit.header IS 'the file''s header, when records of it were rejected';
 COMMENT ON COLUMN wh.source_unit.event_time IS 'the one event time of a snapshot';
-COMMENT ON COLUMN wh.source_unit.is_complete IS 'false when a rejected row of a snapshot had no readable key: it deletes nothing';
+COMMENT ON COLUMN wh.source_unit.is_complete IS 'false when a rejected row of a snapshot had no readable key: it deletes nothing; of a partition: false while messages in it wait for the end of an open transaction';
 
 CREATE TABLE wh.dimension (
     dimension_id bigint PRIMARY KEY DEFAULT nextval('wh.object_id_seq'),

@@ -24,10 +24,11 @@ SELECT f.relation::text AS feed,
        u.generation,
        u.size AS next_offset,
        u.end_offset,
-       u.end_offset - u.size AS lag
+       u.end_offset - u.size AS lag,
+       NOT u.is_complete AS waits_for_transaction
 FROM wh.feed f
 JOIN LATERAL (
-    SELECT s.name, s.generation, s.size, s.end_offset,
+    SELECT s.name, s.generation, s.size, s.end_offset, s.is_complete,
            substring(s.name FROM '[0-9]+$') AS part,
            max(s.generation) OVER (PARTITION BY substring(s.name FROM '^[^/]*')) AS latest
     FROM wh.source_unit s
@@ -39,6 +40,7 @@ COMMENT ON VIEW wh.kafka_offset IS 'a row per partition that a feed has read: th
 COMMENT ON COLUMN wh.kafka_offset.generation IS 'incarnation of the topic; the latest one that the feed has read';
 COMMENT ON COLUMN wh.kafka_offset.end_offset IS 'the partition''s end when the feed read from it last';
 COMMENT ON COLUMN wh.kafka_offset.lag IS 'messages left at that time';
+COMMENT ON COLUMN wh.kafka_offset.waits_for_transaction IS 'a transaction of a producer is open there: what follows cannot be read before it ends';
 
 CREATE FUNCTION wh.seek_feed(
     feed text,

@@ -8,6 +8,7 @@ SELECT f.relation::text AS object,
             WHEN l.state = 'running' THEN 'running'
             WHEN l.state = 'failed' AND NOT coalesce(w.streams_since >= l.finished_at, false) THEN 'failed'
             WHEN l.state IS NULL AND f.last_batch_id IS NULL AND w.state IS NULL THEN 'never run'
+            WHEN k.waits THEN 'waiting'
             ELSE 'ready' END AS state,
        f.last_batch_id,
        s.finished_at AS last_success_at,
@@ -17,7 +18,8 @@ SELECT f.relation::text AS object,
        e.rejected AS rows_rejected,
        e.open AS open_errors,
        CASE WHEN w.state IN ('retrying', 'disconnected') THEN w.message
-            WHEN l.state = 'failed' AND NOT coalesce(w.streams_since >= l.finished_at, false) THEN l.message END AS last_error,
+            WHEN l.state = 'failed' AND NOT coalesce(w.streams_since >= l.finished_at, false) THEN l.message
+            WHEN k.waits THEN 'messages wait for the end of a transaction that a producer has left open' END AS last_error,
        k.lag,
        w.rows_per_second,
        w.next_retry_at
@@ -29,7 +31,7 @@ LEFT JOIN LATERAL (SELECT v.state, v.message, v.next_retry_at,
                    FROM wh.worker_feed v WHERE v.feed_id = f.feed_id
                    ORDER BY array_position('{retrying,disconnected,streaming}'::text[], v.state), v.worker
                    LIMIT 1) w ON true
-LEFT JOIN LATERAL (SELECT sum(o.lag)::bigint AS lag FROM wh.kafka_offset o
+LEFT JOIN LATERAL (SELECT sum(o.lag)::bigint AS lag, bool_or(o.waits_for_transaction) AS waits FROM wh.kafka_offset o
                    WHERE o.feed = f.relation::text) k ON true
 LEFT JOIN LATERAL (SELECT b.state, b.message, b.finished_at FROM wh.batch b
                    WHERE b.object_id = f.feed_id ORDER BY b.batch_id DESC LIMIT 1) l ON true

@@ -36,11 +36,13 @@ typedef struct WhIngestStream
 	int64		max_rows;		/* bounds of a batch */
 	int			max_ms;
 	bool		more;			/* the last batch ended at a bound */
+	bool		waits;			/* messages wait for the end of a transaction, as of the last batch */
 } WhIngestStream;
 
 extern void wh_ingest_stream_open(int64 feed_id, WhIngestStream *stream);
 extern bool wh_ingest_stream_reads(const WhIngestStream *stream, int64 feed_id, int32 partition);
 extern bool wh_ingest_stream_behind(const WhIngestStream *stream);
+extern bool wh_ingest_stream_may_wait(const WhIngestStream *stream);
 extern void wh_ingest_stream_close(WhIngestStream *stream);
 extern void wh_ingest_batch(int64 feed_id, int64 batch_id, WhIngestStream *stream, WhIngestResult *result);
 extern void wh_ingest_reload(int64 feed_id, int64 batch_id, WhIngestResult *result);

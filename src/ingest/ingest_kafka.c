@@ -57,6 +57,7 @@ read_to_ends(WhIngest *ing, WhTopicRead *topic)
 	}
 	wh_ingest_pipe_flush(ing);
 	wh_topic_save_places(ing, topic);
+	wh_topic_note_state(ing, topic);
 	for (int i = 0; i < topic->count; i++)
 		has_moved |= topic->reads[i].unit && (topic->reads[i].unit->is_new || topic->reads[i].unit->is_changed);
 	if (has_moved)

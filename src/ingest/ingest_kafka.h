@@ -34,6 +34,7 @@ extern void wh_topic_name_reads(WhIngest *ing, WhTopicRead *topic, int count);
 extern WhKafkaPlace *wh_topic_start(WhIngest *ing, WhTopicRead *topic, WhKafkaPartition *partitions);
 extern void wh_topic_take_message(WhIngest *ing, WhTopicRead *topic, WhKafkaSourceRow *message);
 extern void wh_topic_save_places(WhIngest *ing, WhTopicRead *topic);
+extern bool wh_topic_note_state(WhIngest *ing, WhTopicRead *topic);
 
 /* ingest_stream.c */
 extern void wh_ingest_read_stream(WhIngest *ing, WhTopicRead *topic);

@@ -86,6 +86,19 @@ wh_ingest_stream_behind(const WhIngestStream *stream)
 	return false;
 }
 
+/* Say whether there seem to be messages that wait for a transaction's end, which was not so in the last batch. */
+bool
+wh_ingest_stream_may_wait(const WhIngestStream *stream)
+{
+	const WhKafkaPlace *places;
+	int			n = wh_kafka_source_places(stream->source, &places);
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+		any |= wh_kafka_source_may_wait(stream->source, places[i].partition);
+	return any && !stream->waits;
+}
+
 /*
  * Find the units of the partitions as they are now; false = they are not as
  * this stream left them.
@@ -267,6 +280,7 @@ wh_ingest_read_stream(WhIngest *ing, WhTopicRead *topic)
 		}
 	}
 	wh_topic_save_places(ing, topic);
+	stream->waits = wh_topic_note_state(ing, topic);
 	for (int i = 0; i < topic->count; i++)
 		ing->result->counts.units_read += topic->reads[i].unit && topic->reads[i].unit->is_changed;
 	ing->result->counts.units_skipped = topic->count - ing->result->counts.units_read;

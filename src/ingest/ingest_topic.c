@@ -291,3 +291,38 @@ wh_topic_save_places(WhIngest *ing, WhTopicRead *topic)
 	}
 	ing->unit = NULL;
 }
+
+/*
+ * Note of which partitions more was seen than can be read, as a transaction is
+ * open there, and warn of fields that no message had; returns whether messages wait.
+ */
+bool
+wh_topic_note_state(WhIngest *ing, WhTopicRead *topic)
+{
+	const WhKafkaPlace *reached;
+	int			n = wh_kafka_source_places(topic->source, &reached);
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		WhUnit	   *unit = topic->reads[reached[i].partition].unit;
+		int64		end = wh_kafka_source_seen_end(topic->source, reached[i].partition);
+		bool		waits;
+
+		/* a run has read to the end; a stream that has not is to come back */
+		if (ing->stream ? !wh_kafka_source_at_end(topic->source, reached[i].partition) : end < 0)
+		{
+			any |= unit && !unit->is_complete;
+			continue;
+		}
+		waits = wh_kafka_source_waits(topic->source, reached[i].partition);
+		any |= waits;
+		if (unit == NULL || (unit->is_complete == !waits && (!waits || unit->end_offset == end)))
+			continue;
+		unit->is_complete = !waits;
+		unit->end_offset = Max(end, unit->size);
+		unit->is_changed = true;
+	}
+	wh_kafka_source_warn(topic->source, &ing->result->counts.warnings);
+	return any;
+}

@@ -257,12 +257,35 @@ convert_special(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJ
 	MemoryContextSwitchTo(oldcontext);
 }
 
+/* Look for a field that no message had so far, spelled with other cases of its letters. */
+static void
+look_for_similar(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column)
+{
+	const char *name = llast(decoder->table->columns[column->attnum - 1].path);
+	int			len = strlen(name);
+	const char *p = decoder->message->value;
+	const char *end = p + decoder->message->value_len - len - 1;
+
+	for (; p && len > 0 && (p = memchr(p, '"', Max(end - p, 0))) != NULL; p++)
+	{
+		if (p[1 + len] == '"' && pg_strncasecmp(p + 1, name, len) == 0)
+		{
+			column->similar = MemoryContextStrdup(decoder->schema.context, pnstrdup(p + 1, len));
+			return;
+		}
+	}
+}
+
 /* Convert a value of JSON to a column's value. */
 void
 wh_kafka_convert_json(WhKafkaDecoder *decoder, WhKafkaColumnDecoder *column, const WhJsonValue *value)
 {
 	if (value->kind == WH_JSON_MISSING)
+	{
+		if (unlikely(!column->was_seen && decoder->nobjects < WH_KAFKA_SIMILAR_MESSAGES) && column->similar == NULL)
+			look_for_similar(decoder, column);
 		return;
+	}
 	column->was_seen = true;
 	if (value->kind == WH_JSON_NULL)
 		return;

@@ -36,6 +36,9 @@ typedef struct WhKafkaColumnDecoder
 	WhValueConverter *converter;
 } WhKafkaColumnDecoder;
 
+/* In how many messages a field is looked for under other names, and without how many of them it is missed. */
+#define WH_KAFKA_SIMILAR_MESSAGES	100
+
 /* The schema of Connect that the columns' meanings were taken from last. */
 typedef struct WhKafkaSchema
 {

@@ -20,6 +20,7 @@
 void
 wh_kafka_decode_json(WhKafkaDecoder *decoder)
 {
+	decoder->nobjects++;
 	for (int i = 0; i < decoder->ncolumns; i++)
 	{
 		WhKafkaColumnDecoder *column = &decoder->columns[i];
@@ -149,6 +150,7 @@ wh_kafka_decode_debezium(WhKafkaDecoder *decoder)
 	if (state->kind == WH_JSON_STRING && !parse_document(decoder, state))
 		return;
 
+	decoder->nobjects++;
 	/* without a replica identity there is no row before, only the message's key */
 	if (state->kind != WH_JSON_OBJECT && state->kind != WH_JSON_STRING)
 		wh_kafka_decode_key(decoder);

@@ -358,3 +358,31 @@ wh_kafka_decode(WhKafkaDecoder *decoder, const WhKafkaMessage *message, WhSource
 
 	error_context_stack = context.previous;
 }
+
+/*
+ * Warn of columns whose field none of the messages so far had, and count the
+ * warnings: at once when they have it in other letters, else when there were
+ * many.  Each is told once.
+ */
+void
+wh_kafka_warn_unseen(WhKafkaDecoder *decoder, int64 *warnings)
+{
+	if (decoder->nobjects == 0)
+		return;
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		WhKafkaColumnDecoder *column = &decoder->columns[i];
+		const WhKafkaColumn *described = &decoder->table->columns[column->attnum - 1];
+
+		if (column->kind != WH_KAFKA_FIELD || column->was_seen ||
+			(column->similar == NULL && decoder->nobjects < WH_KAFKA_SIMILAR_MESSAGES))
+			continue;
+		column->was_seen = true;
+		(*warnings)++;
+		ereport(WARNING,
+				(errmsg("no message of topic \"%s\" had the field of column \"%s\"", decoder->table->topic, described->name),
+				 column->similar ?
+				 errhint("The messages have \"%s\": name the column so, in double quotes, or give its path.", column->similar) :
+				 errhint("Check the column's name and path.")));
+	}
+}

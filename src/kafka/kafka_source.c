@@ -40,6 +40,7 @@ struct WhKafkaSource
 	WhKafkaDecoder *decoder;
 	MemoryContext context;
 	WhKafkaPlace *places;		/* next offsets */
+	bool	   *at_end;			/* the broker has nothing more for us there, by place */
 	WhKafkaMark *marks;			/* of the messages before them, by place, to be checked once; or NULL */
 	int			nplaces;
 	WhKafkaSourceRow row;
@@ -282,6 +283,9 @@ wh_kafka_source_resume(WhKafkaSource *source, const WhKafkaPlace *places, const 
 		pfree(source->places);
 	if (source->marks)
 		pfree(source->marks);
+	if (source->at_end)
+		pfree(source->at_end);
+	source->at_end = MemoryContextAllocZero(source->context, sizeof(bool) * Max(nplaces, 1));
 	source->places = MemoryContextAlloc(source->context, sizeof(WhKafkaPlace) * Max(nplaces, 1));
 	source->marks = MemoryContextAlloc(source->context, sizeof(WhKafkaMark) * Max(nplaces, 1));
 	memcpy(source->places, places, sizeof(WhKafkaPlace) * nplaces);
@@ -367,9 +371,11 @@ wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **r
 					continue;
 				wh_kafka_decode(source->decoder, message, &source->row.row, true);
 				place->offset = message->offset + 1;
+				source->at_end[place - source->places] = false;
 				return event;
 			case WH_KAFKA_END:
 				place->offset = Max(place->offset, message->offset);
+				source->at_end[place - source->places] = true;
 				return event;
 			default:
 				return event;
@@ -391,13 +397,18 @@ wh_kafka_source_ready(WhKafkaSource *source)
 	{
 		WhKafkaPlace *place = find_place(source, message.partition);
 
-		if (place)
-			place->offset = Max(place->offset, message.offset);
+		if (place == NULL)
+			continue;
+		place->offset = Max(place->offset, message.offset);
+		source->at_end[place - source->places] = true;
 	}
 	return event == WH_KAFKA_MESSAGE;
 }
 
-/* Say whether all that the brokers have told of is read. */
+/*
+ * Say whether all that the brokers give us now is read: up to the end, or to a
+ * transaction that is open.
+ */
 bool
 wh_kafka_source_caught_up(WhKafkaSource *source)
 {
@@ -405,10 +416,53 @@ wh_kafka_source_caught_up(WhKafkaSource *source)
 	{
 		int64		end = wh_kafka_consumer_seen_end(source->consumer, source->places[i].partition);
 
-		if (end < 0 || source->places[i].offset < end)
+		if (!source->at_end[i] && (end < 0 || source->places[i].offset < end))
 			return false;
 	}
 	return true;
+}
+
+/* Say whether a partition was read to its end for us since it was started, with nothing after that. */
+bool
+wh_kafka_source_at_end(WhKafkaSource *source, int32 partition)
+{
+	WhKafkaPlace *place = find_place(source, partition);
+
+	return place && source->at_end[place - source->places];
+}
+
+/*
+ * Ask whether messages of a partition wait for the end of a transaction: it has
+ * more than was read, and the end for us is where we are.  The end that was
+ * seen is older than the answer, so no message that has just come looks so.
+ */
+bool
+wh_kafka_source_waits(WhKafkaSource *source, int32 partition)
+{
+	WhKafkaPlace *place = find_place(source, partition);
+	WhKafkaPlace end = {partition, WH_KAFKA_LATEST};
+
+	if (place == NULL || wh_kafka_consumer_seen_end(source->consumer, partition) <= place->offset)
+		return false;
+	wh_kafka_consumer_find(source->consumer, &end, 1);
+	return end.offset == place->offset;
+}
+
+/* Say, without asking, whether it may be so. */
+bool
+wh_kafka_source_may_wait(WhKafkaSource *source, int32 partition)
+{
+	WhKafkaPlace *place = find_place(source, partition);
+
+	return wh_kafka_source_at_end(source, partition) &&
+		wh_kafka_consumer_seen_end(source->consumer, partition) > place->offset;
+}
+
+/* Warn of columns whose field none of the messages had that were read so far. */
+void
+wh_kafka_source_warn(WhKafkaSource *source, int64 *warnings)
+{
+	wh_kafka_warn_unseen(source->decoder, warnings);
 }
 
 /* Give a partition's end as the broker told it last; -1 = not known. */

@@ -89,6 +89,10 @@ extern void wh_kafka_source_resume(WhKafkaSource *source, const WhKafkaPlace *pl
 extern WhKafkaEvent wh_kafka_source_next(WhKafkaSource *source, int timeout_ms, WhKafkaSourceRow **row);
 extern bool wh_kafka_source_ready(WhKafkaSource *source);
 extern bool wh_kafka_source_caught_up(WhKafkaSource *source);
+extern bool wh_kafka_source_at_end(WhKafkaSource *source, int32 partition);
+extern bool wh_kafka_source_waits(WhKafkaSource *source, int32 partition);
+extern bool wh_kafka_source_may_wait(WhKafkaSource *source, int32 partition);
+extern void wh_kafka_source_warn(WhKafkaSource *source, int64 *warnings);
 extern int64 wh_kafka_source_seen_end(WhKafkaSource *source, int32 partition);
 extern bool wh_kafka_source_has_partition(WhKafkaSource *source, int32 partition);
 extern int	wh_kafka_source_fd(WhKafkaSource *source);

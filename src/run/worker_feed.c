@@ -501,6 +501,7 @@ bool
 wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		looks = false;
 
 	if (feed->is_paused)
 	{
@@ -521,12 +522,13 @@ wh_worker_feed_step(WhWorkerFeed *feed, bool *ingested)
 		const char *trouble = wh_kafka_source_trouble(feed->stream.source);
 
 		feed->next_check = later(now, CHECK_MS);
+		looks = wh_ingest_stream_may_wait(&feed->stream);
 		report_trouble(feed, trouble ? pstrdup(trouble) : NULL);
 		if (feed->stream.npartitions > 0 &&
 			wh_kafka_source_has_partition(feed->stream.source, feed->stream.npartitions))
 			feed->stream.reassign = true;
 	}
-	if (!feed->stream.reassign && !wh_kafka_source_ready(feed->stream.source) &&
+	if (!feed->stream.reassign && !looks && !wh_kafka_source_ready(feed->stream.source) &&
 		!wh_ingest_stream_behind(&feed->stream))
 		return false;
 	return run_batch(feed, ingested);
