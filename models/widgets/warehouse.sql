@@ -347,7 +347,7 @@ SELECT wh.create_dimension('widgets.customer', $$
     FROM widgets_staging.customer c
     LEFT JOIN widgets_staging.loyalty_number l ON l.loyalty_number = c.customer_loyalty_number
     LEFT JOIN (
-        SELECT customer_id, widgets_source.inactive_since(array_agg(customer_updated_at), array_agg(customer_is_active)) AS inactive_since
+        SELECT customer_id, widgets_source.inactive_since(array_agg(customer_updated_at ORDER BY customer_updated_at), array_agg(customer_is_active ORDER BY customer_updated_at)) AS inactive_since
         FROM widgets_staging.customer_status
         GROUP BY customer_id) e ON e.customer_id = c.customer_id
     LEFT JOIN (

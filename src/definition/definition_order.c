@@ -7,7 +7,9 @@
  * same rows give another result.  So that a definition means one thing, such
  * aggregates are ordered by their own arguments, after the ORDER BY that they
  * have; it is written into the definition's view.  Runs when a definition is
- * made, in the caller's transaction; needs an SPI connection.
+ * made, in the caller's transaction; needs an SPI connection.  Aggregates of one
+ * level that collect different things are left alone: their elements may belong
+ * together.
  */
 #include "postgres.h"
 
@@ -112,14 +114,50 @@ add_text_order(Aggref *agg, TargetEntry *te)
 	add_order(agg, hidden);
 }
 
+typedef struct PairWalk
+{
+	Node	   *argument;		/* of the first one found */
+	bool		found;
+} PairWalk;
+
+/*
+ * Find two aggregates of one level, without ORDER BY, that collect different
+ * things: their elements may be meant to stand side by side, in one order.
+ */
+static bool
+pair_walker(Node *node, void *context)
+{
+	PairWalk   *pairs = context;
+
+	if (node == NULL || IsA(node, Query))
+		return false;
+	if (IsA(node, Aggref) && ((Aggref *) node)->aggorder == NIL && depends_on_order((Aggref *) node))
+	{
+		Node	   *argument = (Node *) linitial_node(TargetEntry, ((Aggref *) node)->args)->expr;
+
+		if (pairs->argument == NULL)
+			pairs->argument = argument;
+		else if (!equal(argument, pairs->argument))
+			pairs->found = true;
+	}
+	return expression_tree_walker(node, pair_walker, context);
+}
+
+typedef struct OrderWalk
+{
+	bool		changed;
+	bool		has_pairs;		/* at the level that is looked at */
+} OrderWalk;
+
 static bool
 order_walker(Node *node, void *context)
 {
-	bool	   *changed = context;
+	OrderWalk  *walk = context;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, Aggref) && depends_on_order((Aggref *) node))
+	if (IsA(node, Aggref) && depends_on_order((Aggref *) node) &&
+		(((Aggref *) node)->aggorder != NIL || !walk->has_pairs))
 	{
 		Aggref	   *agg = (Aggref *) node;
 		List	   *arguments = list_copy(agg->args);
@@ -137,11 +175,20 @@ order_walker(Node *node, void *context)
 				add_order(agg, te);
 			if (!has_order || !equal_is_same(type, exprCollation((Node *) te->expr)))
 				add_text_order(agg, te);
-			*changed = true;
+			walk->changed = true;
 		}
 	}
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, order_walker, context, 0);
+	{
+		bool		saved = walk->has_pairs;
+		PairWalk	pairs = {NULL, false};
+
+		(void) expression_tree_walker((Node *) ((Query *) node)->targetList, pair_walker, &pairs);
+		walk->has_pairs = pairs.found;
+		(void) query_tree_walker((Query *) node, order_walker, context, 0);
+		walk->has_pairs = saved;
+		return false;
+	}
 	return expression_tree_walker(node, order_walker, context);
 }
 
@@ -151,13 +198,13 @@ wh_definition_order_aggregates(Oid view)
 {
 	Relation	rel = table_open(view, AccessShareLock);
 	Query	   *query = copyObject(get_view_query(rel));
-	bool		changed = false;
+	OrderWalk	walk = {false, false};
 	int			level;
 	char	   *text;
 
 	table_close(rel, NoLock);
-	order_walker((Node *) query, &changed);
-	if (!changed)
+	order_walker((Node *) query, &walk);
+	if (!walk.changed)
 		return;
 	level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

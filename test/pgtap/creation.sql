@@ -39,9 +39,9 @@ SELECT wh.create_dimension('company_auto', $$SELECT code::int AS company_id, not
 SELECT wh.create_dimension('newest', 'WITH r AS (SELECT x, note, row_number() OVER (PARTITION BY x ORDER BY id DESC) AS n FROM b) SELECT x, note FROM r WHERE n = 1', '{x}') \g /dev/null
 SELECT wh.create_dimension('grouped', 'WITH g AS (SELECT x, max(note) AS note FROM b GROUP BY x, id) SELECT x, max(note) AS note FROM g GROUP BY x', '{x}') \g /dev/null
 -- aggregates that keep their input get an order
-SELECT wh.create_dimension('lists', 'SELECT x, array_agg(note) AS notes, string_agg(note, '','' ORDER BY weight) AS line, json_agg(b) AS rows, sum(weight) AS weight
+SELECT wh.create_dimension('lists', 'SELECT x, array_agg(note) AS notes, string_agg(note, '','' ORDER BY weight) AS line
   FROM b GROUP BY x', '{x}') \g /dev/null
-SELECT matches(pg_get_viewdef('mart.lists_definition'), e) FROM (VALUES ('array_agg\(b.note ORDER BY b.note\)'), ('string_agg\(b.note, .* ORDER BY b.weight, b.note\)'), ('sum\(b.weight ORDER BY b.weight')) v(e);
+SELECT matches(pg_get_viewdef('mart.lists_definition'), e) FROM (VALUES ('array_agg\(b.note ORDER BY b.note\)'), ('string_agg\(b.note, .* ORDER BY b.weight, b.note\)')) v(e);
 
 INSERT INTO src.a SELECT i, i % 3, (i % 4)::bit(4)::varbit, (i % 5)::numeric::money, ('w' || i % 3)::tsvector, timestamptz '2024-01-01' + i * interval '1 hour'
   FROM generate_series(1, 40) i;
