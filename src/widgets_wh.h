@@ -7,6 +7,10 @@
 
 #include "compat.h"
 
+/* Messages are ours: see wh_public_message. */
+#undef TEXTDOMAIN
+#define TEXTDOMAIN PG_TEXTDOMAIN("widgets_wh")
+
 #define WH_VERSION "1.0"
 
 /* Schema of the extension's own objects. */

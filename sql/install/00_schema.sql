@@ -165,13 +165,25 @@ CREATE TABLE wh.batch (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz,
     backend_pid int NOT NULL DEFAULT pg_backend_pid(),
-    message text
+    message text,
+    detail text,
+    sqlstate text,
+    objects bigint[]
 );
 CREATE INDEX ON wh.batch (object_id, batch_id);
 CREATE INDEX ON wh.batch (batch_id) WHERE state = 'running';
+CREATE INDEX ON wh.batch (batch_id) WHERE kind = 'publish';
 CREATE INDEX ON wh.batch (started_at);
 COMMENT ON TABLE wh.batch IS 'a row per batch: the ingest of one feed, or one publish';
+COMMENT ON COLUMN wh.batch.message IS 'why it failed, without values of records: "..." stands for what the message filled in';
+COMMENT ON COLUMN wh.batch.objects IS 'ids of the dimensions and facts of a publish, which are connected';
 COMMENT ON COLUMN wh.batch.object IS 'the feed of an ingest; the dimension or fact that a publish failed at, else null for a publish';
+
+CREATE TABLE wh.last_look (
+    object_id bigint PRIMARY KEY,
+    looked_at timestamptz NOT NULL
+);
+COMMENT ON TABLE wh.last_look IS 'when each object was last looked at without failing; times are overwritten in place';
 
 CREATE TABLE wh.batch_step (
     batch_id bigint NOT NULL REFERENCES wh.batch ON DELETE CASCADE,
@@ -281,6 +293,7 @@ SELECT pg_catalog.pg_extension_config_dump('wh.fact', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.fact_dimension', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.input', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch', '');
+SELECT pg_catalog.pg_extension_config_dump('wh.last_look', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch_step', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.batch_total', '');
 SELECT pg_catalog.pg_extension_config_dump('wh.error_event', '');

@@ -86,7 +86,7 @@ AS 'MODULE_PATHNAME', 'wh_dismiss_error_events';
 COMMENT ON FUNCTION wh.dismiss_error_events IS 'close the open error events of a feed or fact for which a condition holds; gives how many';
 REVOKE ALL ON FUNCTION wh.dismiss_error_events FROM PUBLIC;
 
--- Error events go with their feed or fact, however it is dropped.
+-- Error events go with their object, however it is dropped.
 CREATE FUNCTION wh.after_object_delete()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -95,12 +95,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     DELETE FROM wh.error_event WHERE object_id = (to_jsonb(OLD) ->> TG_ARGV[0])::bigint;
+    DELETE FROM wh.last_look WHERE object_id = (to_jsonb(OLD) ->> TG_ARGV[0])::bigint;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION wh.after_object_delete() IS 'trigger: removes the error events of a feed or fact that is dropped';
+COMMENT ON FUNCTION wh.after_object_delete() IS 'trigger: removes the error events of an object that is dropped';
 REVOKE ALL ON FUNCTION wh.after_object_delete() FROM PUBLIC;
 CREATE TRIGGER after_delete AFTER DELETE ON wh.feed
     FOR EACH ROW EXECUTE FUNCTION wh.after_object_delete('feed_id');
+CREATE TRIGGER after_delete AFTER DELETE ON wh.dimension
+    FOR EACH ROW EXECUTE FUNCTION wh.after_object_delete('dimension_id');
 CREATE TRIGGER after_delete AFTER DELETE ON wh.fact
     FOR EACH ROW EXECUTE FUNCTION wh.after_object_delete('fact_id');

@@ -4,12 +4,14 @@ CREATE PROCEDURE wh.run(
     feeds text[] DEFAULT NULL,
     full_refresh boolean DEFAULT false,
     wait boolean DEFAULT true,
-    publish_anyway boolean DEFAULT false)
+    publish_anyway boolean DEFAULT false,
+    together boolean DEFAULT false,
+    objects text[] DEFAULT NULL)
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'wh_run';
-COMMENT ON PROCEDURE wh.run(text[], boolean, boolean, boolean) IS
-    'runs one cycle: every feed, then every dimension, then every fact';
-REVOKE ALL ON PROCEDURE wh.run(text[], boolean, boolean, boolean) FROM PUBLIC;
+COMMENT ON PROCEDURE wh.run(text[], boolean, boolean, boolean, boolean, text[]) IS
+    'runs one cycle: every feed, then dimensions and facts, component by component';
+REVOKE ALL ON PROCEDURE wh.run(text[], boolean, boolean, boolean, boolean, text[]) FROM PUBLIC;
 
 CREATE FUNCTION wh.plan(
     feeds text[] DEFAULT NULL,

@@ -96,7 +96,8 @@ REVOKE ALL ON FUNCTION wh.grant_mart(text, text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA wh TO wh_reader;
 GRANT SELECT ON wh.feed, wh.screen, wh.source_unit, wh.dimension, wh.fact, wh.fact_dimension, wh.input,
     wh.batch, wh.batch_step, wh.batch_total, wh.lineage, wh.worker_feed, wh.kafka_offset TO wh_reader;
-GRANT SELECT ON wh.status TO wh_reader;
+GRANT SELECT ON wh.status, wh.component, wh.last_look TO wh_reader;
+GRANT EXECUTE ON FUNCTION wh.find_components() TO wh_reader;
 GRANT SELECT ON wh.error_event, wh.rejected_key, wh.generator, wh.generator_batch TO wh_operator;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wh TO wh_operator;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA wh TO wh_operator;

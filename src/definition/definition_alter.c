@@ -21,6 +21,7 @@
 #include "base/retype.h"
 #include "metadata/batch_log.h"
 #include "metadata/catalog.h"
+#include "definition/component.h"
 #include "definition/definition_alter.h"
 #include "definition/definition_create.h"
 #include "definition/publish.h"
@@ -105,14 +106,15 @@ wh_alter_drop_others(const char *table, TupleDesc current, List *wanted)
 	}
 }
 
-/* Compute the object anew; its inputs have been recorded as never used. */
+/* Compute the object anew, and what is connected with it; its inputs have been recorded as never used. */
 void
-wh_alter_publish(void)
+wh_alter_publish(int64 object_id)
 {
+	List	   *objects = wh_component_of(object_id);
 	int64		batch_id;
 
 	wh_publish_lock(true);
-	batch_id = wh_batch_start("publish", 0, NULL);
-	(void) wh_publish(batch_id, false, true, NULL);
-	wh_batch_finish(batch_id, true, NULL);
+	batch_id = wh_batch_start_publish(objects);
+	(void) wh_publish(batch_id, objects, false, true, NULL);
+	wh_batch_finish(batch_id);
 }

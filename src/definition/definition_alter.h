@@ -13,6 +13,6 @@
 extern void wh_alter_want_column(const char *table, TupleDesc current, Form_pg_attribute att,
 								 const char *name, bool is_key);
 extern void wh_alter_drop_others(const char *table, TupleDesc current, List *wanted);
-extern void wh_alter_publish(void);
+extern void wh_alter_publish(int64 object_id);
 
 #endif							/* WH_DEFINITION_ALTER_H */

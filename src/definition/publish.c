@@ -23,7 +23,10 @@
 
 #include "definition/definition_run.h"
 #include "base/object_name.h"
+#include "base/subtransaction.h"
+#include "definition/component.h"
 #include "definition/publish.h"
+#include "metadata/stale_snapshot.h"
 #include "base/spi_query.h"
 
 /* What is published, in this order; the floors above fill it. */
@@ -71,33 +74,58 @@ wh_publish_changes(WhPublish *publish, int64 dimension_id)
 	return NULL;
 }
 
-/* Say whether any dimension or fact has something new to read. */
-bool
-wh_publish_has_news(void)
+typedef struct LookupProbe
 {
-	WhRow		row;
-	WhRow	   *rows;
-	int			n;
+	const WhRow *row;
+	bool		changed;
+} LookupProbe;
 
-	if (wh_catalog_row(&row, "SELECT 1 FROM wh.input i JOIN wh.feed f USING (feed_id)"
-					   " WHERE i.used_batch_id IS NULL"
-					   " OR f.last_batch_id OPERATOR(pg_catalog.>) i.used_batch_id LIMIT 1", 0, NULL, NULL))
-		return true;
-	rows = wh_catalog_rows(&n, "SELECT i.relation::oid, min(coalesce(d.relation, f.relation)::oid),"
-						   " min(pg_catalog.encode(i.content_hash, 'hex')), bool_and(i.content_hash IS NOT NULL),"
-						   " count(DISTINCT i.content_hash)"
-						   " FROM wh.input i LEFT JOIN wh.dimension d ON d.dimension_id OPERATOR(pg_catalog.=) i.object_id"
-						   " LEFT JOIN wh.fact f ON f.fact_id OPERATOR(pg_catalog.=) i.object_id"
-						   " WHERE i.feed_id IS NULL GROUP BY i.relation::oid", 0, NULL, NULL);
+/* Compare a lookup table with what was used of it last. */
+static void
+probe_lookup(void *arg)
+{
+	LookupProbe *probe = arg;
+	const WhRow *row = probe->row;
+
+	probe->changed = row->isnull[3] ||
+		strcmp(TextDatumGetCString(row->values[3]),
+			   wh_lookup_hash(DatumGetObjectId(row->values[1]), DatumGetObjectId(row->values[2]))) != 0;
+}
+
+/*
+ * List the dimensions and facts (int64 *) that have something new to read.  What
+ * cannot be compared counts as new: the publish says what is wrong with it.
+ */
+List *
+wh_publish_news(void)
+{
+	List	   *news = NIL;
+	int			n;
+	WhRow	   *rows = wh_catalog_rows(&n, "SELECT DISTINCT i.object_id FROM wh.input i JOIN wh.feed f USING (feed_id)"
+									   " WHERE i.used_batch_id IS NULL OR f.last_batch_id > i.used_batch_id",
+									   0, NULL, NULL);
+
+	for (int i = 0; i < n; i++)
+		news = wh_list_add_id(news, DatumGetInt64(rows[i].values[0]));
+	rows = wh_catalog_rows(&n, "SELECT i.object_id, i.relation::oid, coalesce(d.relation, f.relation)::oid,"
+						   " pg_catalog.encode(i.content_hash, 'hex')"
+						   " FROM wh.input i LEFT JOIN wh.dimension d ON d.dimension_id = i.object_id"
+						   " LEFT JOIN wh.fact f ON f.fact_id = i.object_id"
+						   " WHERE i.feed_id IS NULL ORDER BY 2, 1", 0, NULL, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		if (!DatumGetBool(rows[i].values[3]) || DatumGetInt64(rows[i].values[4]) != 1)
-			return true;
-		if (strcmp(TextDatumGetCString(rows[i].values[2]),
-				   wh_lookup_hash(DatumGetObjectId(rows[i].values[0]), DatumGetObjectId(rows[i].values[1]))) != 0)
-			return true;
+		LookupProbe probe = {.row = &rows[i]};
+		ErrorData  *error;
+
+		if (wh_list_has_id(news, DatumGetInt64(rows[i].values[0])))
+			continue;
+		error = wh_subtransaction(probe_lookup, &probe, false);
+		if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		if (error || probe.changed)
+			news = wh_list_add_id(news, DatumGetInt64(rows[i].values[0]));
 	}
-	return false;
+	return news;
 }
 
 /* Keep what was done to an object of a stage, and note its last batch. */
@@ -158,6 +186,8 @@ publish_stage(WhPublish *publish, const WhPublishStage *stage)
 		const WhObject *object = lfirst(lc);
 		WhBatchStep counts = {.started_at = GetCurrentTimestamp()};
 
+		if (publish->objects != NIL && !wh_list_has_id(publish->objects, object->id))
+			continue;
 		publish->at->id = object->id;
 		publish->at->kind = object->kind;
 		publish->at->name = MemoryContextStrdup(publish->caller, object->name);
@@ -185,7 +215,8 @@ publish_all(WhPublish *publish)
 }
 
 /*
- * Bring all dimensions and facts up to date with staging; with full_refresh,
+ * Bring dimensions and facts up to date with staging: those of the list of ids,
+ * which are to be all of a component, or all if it is NIL; with full_refresh,
  * compute all of them anew, still writing differences only; with overwrite, facts
  * of mode append take the new content of a grain.  Logs a step per
  * object that had something new, and gives these steps (WhBatchStep *) in the
@@ -194,17 +225,18 @@ publish_all(WhPublish *publish)
  * best of isolation level REPEATABLE READ.
  */
 List *
-wh_publish(int64 batch_id, bool full_refresh, bool overwrite, WhObject *at)
+wh_publish(int64 batch_id, List *objects, bool full_refresh, bool overwrite, WhObject *at)
 {
 	WhObject	nowhere = {0};
 	WhPublish	publish = {
-		.batch_id = batch_id, .full_refresh = full_refresh, .overwrite = overwrite, .at = at ? at : &nowhere
+		.batch_id = batch_id, .objects = objects, .full_refresh = full_refresh, .overwrite = overwrite, .at = at ? at : &nowhere
 	};
 	ListCell   *lc;
 
 	publish.caller = CurrentMemoryContext;
 	publish.context = AllocSetContextCreate(CurrentMemoryContext, "widgets_wh publish",
 											ALLOCSET_DEFAULT_SIZES);
+	wh_refuse_stale_star();
 	MemoryContextSwitchTo(publish.context);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	publish_all(&publish);

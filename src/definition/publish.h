@@ -39,6 +39,7 @@ typedef struct WhReleased
 typedef struct WhPublish
 {
 	int64		batch_id;
+	List	   *objects;		/* ids of what is published; NIL = all */
 	bool		full_refresh;
 	bool		overwrite;		/* a definition changed: rows of mode append change too */
 	WhObject   *at;				/* what is being published; the name is the caller's */
@@ -63,8 +64,8 @@ typedef struct WhPublishStage
 extern void wh_publish_add_stage(const WhPublishStage *stage);
 extern void wh_publish_note(WhPublish *publish, const WhPublishStage *stage, WhBatchStep *counts);
 extern void wh_publish_lock(bool wait);
-extern bool wh_publish_has_news(void);
-extern List *wh_publish(int64 batch_id, bool full_refresh, bool overwrite, WhObject *at);
+extern List *wh_publish_news(void);
+extern List *wh_publish(int64 batch_id, List *objects, bool full_refresh, bool overwrite, WhObject *at);
 extern void wh_publish_purge(void);
 extern WhDimensionChanges *wh_publish_changes(WhPublish *publish, int64 dimension_id);
 

@@ -20,6 +20,7 @@
 #include "definition/definition_statements.h"
 #include "definition/publish.h"
 #include "dimension/dimension_create.h"
+#include "definition/publish.h"
 
 /* Take what is not given from the catalog. */
 static void
@@ -148,6 +149,8 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	int			sec_context;
 
 	SPI_connect();
+	/* before any relation, as every run does */
+	wh_publish_lock(true);
 	d = wh_catalog_dimension(wh_catalog_object_id("dimension", wh_text_arg(fcinfo, 0, "dimension")));
 	wh_relation_become_owner(d->relid, &user, &sec_context);
 	if (d->is_date)
@@ -185,7 +188,7 @@ wh_alter_dimension(PG_FUNCTION_ARGS)
 	wh_definition_try(d->relid, plan);
 	if (view != d->definition)
 		wh_definition_drop_view(d->definition);
-	wh_alter_publish();
+	wh_alter_publish(d->id);
 	SetUserIdAndSecContext(user, sec_context);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -123,6 +123,8 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	int			sec_context;
 
 	SPI_connect();
+	/* before any relation, as every run does */
+	wh_publish_lock(true);
 	f = wh_catalog_fact(wh_catalog_object_id("fact", wh_text_arg(fcinfo, 0, "fact")));
 	wh_relation_become_owner(f->relid, &user, &sec_context);
 	args.name.schema = get_namespace_name(get_rel_namespace(f->relid));
@@ -154,7 +156,7 @@ wh_alter_fact(PG_FUNCTION_ARGS)
 	wh_definition_try(f->relid, plan);
 	if (view != f->definition)
 		wh_definition_drop_view(f->definition);
-	wh_alter_publish();
+	wh_alter_publish(f->id);
 	for (int i = 0; i < f->ndimensions; i++)
 		(void) wh_inferred_clean(f->dimensions[i].dimension_id, NULL);
 	SetUserIdAndSecContext(user, sec_context);

@@ -24,6 +24,7 @@
 #include "utils/syscache.h"
 
 #include "feed/feed.h"
+#include "metadata/stale_snapshot.h"
 #include "base/object_name.h"
 #include "metadata/catalog_user.h"
 
@@ -34,7 +35,8 @@
 
 /*
  * Take a feed's lock until the transaction ends.  Without wait, someone else's
- * run is an error.
+ * run is an error; a snapshot that does not see what it did is a serialization
+ * failure.
  */
 void
 wh_feed_lock(int64 feed_id, bool wait)
@@ -52,6 +54,7 @@ wh_feed_lock(int64 feed_id, bool wait)
 						feed ? feed->name : "?"),
 				 errhint("Try again when that run has ended.")));
 	}
+	wh_refuse_stale_feed(feed_id);
 }
 
 /* Lock a feed until the end of the transaction, if nobody else has it. */

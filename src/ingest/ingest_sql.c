@@ -16,6 +16,7 @@
 #include "feed/feed_check.h"
 #include "ingest/ingest.h"
 #include "metadata/batch_log.h"
+#include "metadata/last_look.h"
 
 PG_FUNCTION_INFO_V1(wh_ingest);
 PG_FUNCTION_INFO_V1(wh_reload_feed);
@@ -37,10 +38,11 @@ wh_ingest(PG_FUNCTION_ARGS)
 	if (result.changed)
 	{
 		wh_batch_step(result.batch_id, 1, &result.counts);
-		wh_batch_finish(result.batch_id, true, NULL);
+		wh_batch_finish(result.batch_id);
 	}
 	else
 		wh_batch_forget(result.batch_id);
+	wh_note_looks(list_make1(&feed->feed_id));
 	SPI_finish();
 	if (!result.changed)
 		PG_RETURN_NULL();
@@ -82,7 +84,7 @@ wh_reload_feed(PG_FUNCTION_ARGS)
 	if (result.changed)
 	{
 		wh_batch_step(result.batch_id, 1, &result.counts);
-		wh_batch_finish(result.batch_id, true, NULL);
+		wh_batch_finish(result.batch_id);
 	}
 	else
 		wh_batch_forget(result.batch_id);
@@ -107,7 +109,7 @@ wh_retry_error_events(PG_FUNCTION_ARGS)
 	if (result.changed)
 	{
 		wh_batch_step(batch_id, 1, &result.counts);
-		wh_batch_finish(batch_id, true, NULL);
+		wh_batch_finish(batch_id);
 	}
 	else
 		wh_batch_forget(batch_id);

@@ -10,15 +10,17 @@
 
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "metadata/alert.h"
 #include "metadata/batch_log.h"
 #include "metadata/catalog.h"
 
 /*
  * Write the row of a new batch and give its id: 'ingest' of a feed, or
- * 'publish', of which object is NULL.
+ * 'publish' of everything, of which object is NULL.
  */
 int64
 wh_batch_start(const char *kind, int64 object_id, const char *object)
@@ -30,6 +32,24 @@ wh_batch_start(const char *kind, int64 object_id, const char *object)
 
 	if (!wh_catalog_row(&row, "INSERT INTO wh.batch (kind, object_id, object)"
 						" VALUES ($1, nullif($2, 0), nullif($3, '')) RETURNING batch_id", 3, types, args))
+		elog(ERROR, "could not log the start of a batch");
+	return DatumGetInt64(row.values[0]);
+}
+
+/* Write the row of a new publish of some dimensions and facts, and give its id. */
+int64
+wh_batch_start_publish(List *object_ids)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(object_ids), 1));
+	WhRow		row;
+	ListCell   *lc;
+
+	foreach(lc, object_ids)
+		ids[foreach_current_index(lc)] = Int64GetDatum(*(int64 *) lfirst(lc));
+	if (!wh_catalog_row(&row, "INSERT INTO wh.batch (kind, objects) VALUES ('publish', $1) RETURNING batch_id",
+						1, (Oid[]) {INT8ARRAYOID},
+						(Datum[]) {PointerGetDatum(construct_array(ids, list_length(object_ids), INT8OID, 8,
+																   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))}))
 		elog(ERROR, "could not log the start of a batch");
 	return DatumGetInt64(row.values[0]);
 }
@@ -77,19 +97,29 @@ wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts)
 					   n, types, args, nulls);
 }
 
-/* Log the end of a batch; message may be NULL. */
+/* Log that the batch succeeded. */
 void
-wh_batch_finish(int64 batch_id, bool succeeded, const char *message)
+wh_batch_finish(int64 batch_id)
 {
-	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
-	Datum		args[3] = {Int64GetDatum(batch_id),
-		CStringGetTextDatum(succeeded ? "succeeded" : "failed"),
-	message ? CStringGetTextDatum(message) : (Datum) 0};
+	wh_catalog_execute("UPDATE wh.batch SET state = 'succeeded', finished_at = pg_catalog.clock_timestamp()"
+					   " WHERE batch_id OPERATOR(pg_catalog.=) $1",
+					   1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(batch_id)}, NULL);
+}
 
-	wh_catalog_execute("UPDATE wh.batch SET state = $2, message = $3,"
-							  " finished_at = pg_catalog.clock_timestamp()"
-							  " WHERE batch_id OPERATOR(pg_catalog.=) $1",
-					   3, types, args, message ? NULL : "  n");
+/* Log that the batch failed: readers see the error without values of records. */
+void
+wh_batch_fail(int64 batch_id, const ErrorData *error)
+{
+	char	   *detail = wh_public_detail(error);
+	Oid			types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[4] = {Int64GetDatum(batch_id), CStringGetTextDatum(wh_public_message(error)),
+		detail ? CStringGetTextDatum(detail) : (Datum) 0,
+	CStringGetTextDatum(unpack_sql_state(error->sqlerrcode))};
+
+	wh_catalog_execute("UPDATE wh.batch SET state = 'failed', message = $2, detail = $3, sqlstate = $4,"
+					   " finished_at = pg_catalog.clock_timestamp()"
+					   " WHERE batch_id OPERATOR(pg_catalog.=) $1",
+					   4, types, args, detail ? NULL : "  n ");
 }
 
 /* Log the dimension or fact that a publish failed at. */

@@ -8,6 +8,7 @@
 #include "widgets_wh.h"
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "storage/block.h"
 
 /* What a batch did to one relation. */
@@ -33,8 +34,10 @@ typedef struct WhBatchStep
 } WhBatchStep;
 
 extern int64 wh_batch_start(const char *kind, int64 object_id, const char *object);
+extern int64 wh_batch_start_publish(List *object_ids);
 extern void wh_batch_step(int64 batch_id, int step, const WhBatchStep *counts);
-extern void wh_batch_finish(int64 batch_id, bool succeeded, const char *message);
+extern void wh_batch_finish(int64 batch_id);
+extern void wh_batch_fail(int64 batch_id, const ErrorData *error);
 extern void wh_batch_failed_at(int64 batch_id, int64 object_id, const char *object);
 extern int64 wh_batch_renumber(int64 batch_id);
 extern void wh_batch_forget(int64 batch_id);

@@ -25,6 +25,7 @@
 #include "base/surroundings.h"
 #include "ingest/ingest.h"
 #include "base/object_name.h"
+#include "definition/component.h"
 #include "definition/publish.h"
 #include "run/run.h"
 
@@ -87,7 +88,37 @@ keep(Planning *planning, const WhBatchStep *counts, const char *kind, const char
 	MemoryContextSwitchTo(old);
 }
 
-/* Run the cycle. */
+typedef struct ComponentPlanning
+{
+	Planning   *planning;
+	WhComponent *component;
+} ComponentPlanning;
+
+/* Publish a component. */
+static void
+plan_component(void *arg)
+{
+	ComponentPlanning *work = arg;
+	int64		batch_id = wh_batch_start_publish(work->component->objects);
+	List	   *steps;
+	ListCell   *lc;
+
+	wh_snapshot_advance();
+	steps = wh_publish(batch_id, work->component->objects, work->planning->full_refresh, false, NULL);
+	foreach(lc, steps)
+	{
+		WhBatchStep *counts = lfirst(lc);
+		WhRow		row;
+
+		wh_snapshot_advance();
+		keep(work->planning, counts,
+			 wh_catalog_row(&row, "SELECT 1 FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
+							1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(counts->object_id)}) ?
+			 "dimension" : "fact", counts->object, batch_id);
+	}
+}
+
+/* Run the cycle: feeds, then components; locks in the order of a run. */
 static void
 plan_work(Planning *planning)
 {
@@ -114,18 +145,18 @@ plan_work(Planning *planning)
 			keep(planning, &result.counts, "feed", wh_relation_name(wh_feed_table(feed)), result.batch_id);
 		}
 	}
-	batch_id = wh_batch_start("publish", 0, NULL);
-	wh_snapshot_advance();
-	foreach(lc, wh_publish(batch_id, planning->full_refresh, false, NULL))
+	wh_publish_lock(true);
+	foreach(lc, wh_components())
 	{
-		WhBatchStep *counts = lfirst(lc);
-		WhRow		row;
+		ComponentPlanning work = {planning, lfirst(lc)};
+		ErrorData  *error = wh_subtransaction(plan_component, &work, false);
 
-		wh_snapshot_advance();
-		keep(planning, counts,
-			 wh_catalog_row(&row, "SELECT 1 FROM wh.dimension WHERE dimension_id OPERATOR(pg_catalog.=) $1",
-							1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(counts->object_id)}) ?
-			 "dimension" : "fact", counts->object, batch_id);
+		if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		if (error)
+			ereport(WARNING,
+					(errcode(error->sqlerrcode),
+					 errmsg("%s would not be published: %s", work.component->name, error->message)));
 	}
 }
 
@@ -139,7 +170,6 @@ run_and_undo(void *arg)
 	SPI_connect();
 	if (planning->ingest)
 		planning->feed_ids = wh_run_feeds(planning->feeds, planning->all_feeds);
-	wh_publish_lock(true);
 	plan_work(planning);
 	SPI_finish();
 	PopActiveSnapshot();

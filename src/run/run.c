@@ -12,7 +12,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -25,19 +24,14 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 
+#include "base/statistics.h"
 #include "base/subtransaction.h"
-#include "metadata/catalog.h"
+#include "definition/component.h"
 #include "ingest/ingest.h"
-#include "definition/publish.h"
+#include "metadata/alert.h"
+#include "metadata/catalog.h"
+#include "metadata/last_look.h"
 #include "run/run.h"
-
-/* End a transaction and begin the next, unless the caller owns it. */
-static void
-next_transaction(const WhRun *run)
-{
-	if (run->nonatomic)
-		SPI_commit();
-}
 
 /* Mark batches as failed whose process is gone. */
 static void
@@ -55,18 +49,6 @@ fail_lost_batches(void)
 									" finished_at = pg_catalog.clock_timestamp(),"
 									" message = 'the process ended before the batch did'"
 									" WHERE %s", lost), 0, NULL, NULL, NULL);
-}
-
-/* Log a batch that failed, and tell who listens. */
-static void
-log_failure(int64 batch_id, const char *object, const ErrorData *error)
-{
-	char	   *message = psprintf("%s%s%s", error->message, error->detail ? " " : "",
-								   error->detail ? error->detail : "");
-
-	wh_batch_finish(batch_id, false, message);
-	/* a payload of NOTIFY is shorter than 8000 bytes */
-	Async_Notify("wh_alert", psprintf("%.200s: %.2000s", object, message));
 }
 
 typedef struct FeedWork
@@ -87,7 +69,7 @@ ingest_work(void *arg)
 	if (work->result.changed)
 	{
 		wh_batch_step(work->result.batch_id, 1, &work->result.counts);
-		wh_batch_finish(work->result.batch_id, true, NULL);
+		wh_batch_finish(work->result.batch_id);
 	}
 	else
 		wh_batch_forget(work->result.batch_id);
@@ -123,128 +105,95 @@ may_have_news(const WhFeed *feed)
 static void
 note_failure(WhRun *run, const WhFeed *feed, int64 batch_id, const ErrorData *error)
 {
-	MemoryContext old;
-
-	log_failure(batch_id, feed->name, error);
+	wh_run_log_failure(batch_id, "feed", feed->name, error);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("feed \"%s\" was not loaded: %s", feed->name, error->message),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint ? errhint("%s", error->hint) : 0));
-	old = MemoryContextSwitchTo(run->context);
 	run->failed = lappend(run->failed, pstrdup(feed->name));
-	MemoryContextSwitchTo(old);
+	run->failed_feeds = wh_list_add_id(run->failed_feeds, feed->feed_id);
+}
+
+/* Note what a feed has rejected: listeners are told with the batch, the caller at the end. */
+static void
+note_rejects(WhRun *run, const WhFeed *feed, const WhIngestResult *result)
+{
+	const WhBatchStep *counts = &result->counts;
+
+	if (!result->changed || counts->rows_rejected == 0)
+		return;
+	wh_alert_send(&(WhAlert) {.event = "rejected", .kind = "feed", .object = feed->name,
+				  .batch_id = result->batch_id, .rows_rejected = counts->rows_rejected,
+				  .rows_read = counts->rows_read});
+	run->warnings = lappend(run->warnings, psprintf("feed \"%s\": %lld of %lld records rejected, see wh.error_event",
+													feed->name, (long long) counts->rows_rejected,
+													(long long) counts->rows_read));
 }
 
 /*
  * Try to load one feed, in a transaction of its own where that can be.  Gives
- * false when another run loaded the feed after the snapshot of this one, which
- * the session keeps by its isolation level.
+ * false when it is worth another try: another run loaded the feed after the
+ * snapshot of this one, which the session keeps by its isolation level, or the
+ * source says so.
  */
 static bool
-try_feed(WhRun *run, int64 feed_id)
+try_feed(WhRun *run, int64 feed_id, bool is_last_try)
 {
 	FeedWork	work = {.feed_id = feed_id, .wait = run->wait};
 	WhFeed	   *feed;
 	ErrorData  *error;
-	bool		overtaken = false;
+	bool		again = false;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	feed = wh_feed_get(feed_id, true);
 	if (feed == NULL || feed->is_paused || !may_have_news(feed))
 	{
 		PopActiveSnapshot();
+		if (feed && !feed->is_paused)
+			run->looked = wh_list_add_id(run->looked, feed_id);
 		return true;
 	}
 	work.batch_id = wh_batch_start("ingest", feed->feed_id, feed->name);
 	PopActiveSnapshot();
-	next_transaction(run);
+	wh_run_next_transaction(run);
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	error = wh_subtransaction(ingest_work, &work, false);
-	if (error && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE && run->nonatomic)
+	if (error && wh_run_is_contention(error) && !run->nonatomic)
+		ReThrowError(error);	/* for the owner of the transaction to try it anew */
+	else if (error && wh_run_is_contention(error) && !is_last_try)
 	{
 		wh_batch_forget(work.batch_id);
-		overtaken = true;
+		again = true;
 	}
 	else if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
-		log_failure(work.batch_id, feed->name, error);
+		wh_run_log_failure(work.batch_id, "feed", feed->name, error);
 		PopActiveSnapshot();
-		next_transaction(run);
+		wh_run_next_transaction(run);
 		ReThrowError(error);
 	}
 	else if (error)
 		note_failure(run, feed, work.batch_id, error);
-	else if (work.result.staged_changed)
-		wh_analyze_after(wh_feed_table(feed), work.result.counts.rows_staged);
+	else
+	{
+		run->looked = wh_list_add_id(run->looked, feed_id);
+		note_rejects(run, feed, &work.result);
+		if (work.result.staged_changed)
+			wh_analyze_after(wh_feed_table(feed), work.result.counts.rows_staged);
+	}
 	PopActiveSnapshot();
-	next_transaction(run);
-	return !overtaken;
+	wh_run_next_transaction(run);
+	return !again;
 }
 
-/* Load one feed, trying again with a new batch when another run was faster. */
+/* Load one feed, trying a few times with growing pauses. */
 static void
 run_feed(WhRun *run, int64 feed_id)
 {
-	while (!try_feed(run, feed_id))
-		CHECK_FOR_INTERRUPTS();
-}
-
-typedef struct PublishWork
-{
-	WhRun	   *run;
-	int64		batch_id;
-	List	   *steps;
-	WhObject	at;				/* where an error was */
-} PublishWork;
-
-static void
-publish_work(void *arg)
-{
-	PublishWork *work = arg;
-
-	wh_publish_lock(work->run->wait);
-	work->steps = wh_publish(work->batch_id, work->run->full_refresh, false, &work->at);
-	wh_batch_finish(work->batch_id, true, NULL);
-}
-
-/* Publish, in one transaction of isolation level REPEATABLE READ where that can be. */
-static void
-run_publish(WhRun *run)
-{
-	PublishWork work = {.run = run};
-	ErrorData  *error;
-	bool		news;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	news = run->full_refresh || wh_publish_has_news();
-	if (news)
-		work.batch_id = wh_batch_start("publish", 0, NULL);
-	PopActiveSnapshot();
-	if (!news)
-		return;
-	if (run->nonatomic)
-	{
-		/* the lock must be had before the snapshot is taken */
-		SPI_commit();
-		wh_publish_lock(run->wait);
-		(void) set_config_option("transaction_isolation", "repeatable read", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	}
-	PushActiveSnapshot(GetTransactionSnapshot());
-	error = wh_subtransaction(publish_work, &work, false);
-	if (error)
-	{
-		if (work.at.id != 0)
-			wh_batch_failed_at(work.batch_id, work.at.id, work.at.name);
-		log_failure(work.batch_id, work.at.id != 0 ? work.at.name : "publish", error);
-		PopActiveSnapshot();
-		next_transaction(run);
-		ReThrowError(error);
-	}
-	PopActiveSnapshot();
-	next_transaction(run);
+	for (int tries = 1; !try_feed(run, feed_id, tries == WH_RUN_TRIES); tries++)
+		wh_run_pause(tries);
 }
 
 /* Remove old batches from the log, now and then. */
@@ -256,7 +205,7 @@ run_purge(WhRun *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	wh_batch_purge();
 	PopActiveSnapshot();
-	next_transaction(run);
+	wh_run_next_transaction(run);
 }
 
 /* List the feeds to load: the named ones, or all. */
@@ -293,26 +242,68 @@ wh_run_feeds(Datum names, bool all)
 	return ids;
 }
 
-static void
-report_failures(const WhRun *run)
+/* List the feeds that the components of some dimensions and facts read. */
+static List *
+feeds_of(List *object_ids)
 {
-	StringInfoData names;
+	List	   *ids = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&names);
-	foreach(lc, run->failed)
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_ERROR),
-			 errmsg("%d of the run's feeds failed: %s", list_length(run->failed), names.data),
-			 errdetail("%s", run->published ? "The others were loaded, and what is staged was published." :
-					   "The others were loaded; nothing was published."),
-			 errhint("wh.batch has each failure's message; the next run tries again.")));
+	foreach(lc, wh_components())
+	{
+		WhComponent *component = lfirst(lc);
+		ListCell   *lo;
+
+		foreach(lo, object_ids)
+		{
+			ListCell   *lf;
+
+			if (!wh_list_has_id(component->objects, *(int64 *) lfirst(lo)))
+				continue;
+			foreach(lf, component->feeds)
+				ids = wh_list_add_id(ids, *(int64 *) lfirst(lf));
+		}
+	}
+	return ids;
+}
+
+/* Find the dimensions and facts of some names. */
+static List *
+objects_by_name(Datum names)
+{
+	List	   *ids = NIL;
+	int			n;
+	char	  **name = wh_catalog_text_array(names, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		int64		id = wh_catalog_find("dimension", name[i]);
+
+		if (id == 0)
+			id = wh_catalog_find("fact", name[i]);
+		if (id == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("there is no dimension or fact \"%s\"", name[i]),
+					 errhint("SELECT * FROM wh.status lists what there is.")));
+		ids = wh_list_add_id(ids, id);
+	}
+	return ids;
+}
+
+static int
+compare_ids(const ListCell *a, const ListCell *b)
+{
+	int64		left = *(int64 *) lfirst(a);
+	int64		right = *(int64 *) lfirst(b);
+
+	return left < right ? -1 : left > right;
 }
 
 /*
- * Run one cycle.  run->context must outlive transactions.  Needs an SPI
- * connection, non-atomic if run->nonatomic.
+ * Run one cycle.  The current memory context must outlive transactions.  Needs an
+ * SPI connection, non-atomic if run->nonatomic.  Feeds are locked in the order of
+ * their ids, as everywhere.
  */
 void
 wh_run_cycle(WhRun *run, List *feed_ids)
@@ -322,27 +313,28 @@ wh_run_cycle(WhRun *run, List *feed_ids)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	fail_lost_batches();
 	PopActiveSnapshot();
-	next_transaction(run);
+	wh_run_next_transaction(run);
+	list_sort(feed_ids, compare_ids);
 	foreach(lc, feed_ids)
 		run_feed(run, *(int64 *) lfirst(lc));
-	if (run->failed == NIL || run->publish_anyway)
-	{
-		run_publish(run);
-		run->published = true;
-	}
+	wh_run_publish(run);
 	run_purge(run);
-	if (run->failed)
-		report_failures(run);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wh_note_looks(run->looked);
+	PopActiveSnapshot();
+	wh_run_next_transaction(run);
+	wh_run_report(run);
 }
 
 PG_FUNCTION_INFO_V1(wh_run);
 
-/* wh.run(feeds text[], full_refresh boolean, wait boolean, publish_anyway boolean), a procedure */
+/* wh.run(feeds text[], full_refresh, wait, publish_anyway, together boolean, objects text[]), a procedure */
 Datum
 wh_run(PG_FUNCTION_ARGS)
 {
 	WhRun		run = {0};
 	List	   *feed_ids;
+	MemoryContext context;
 	MemoryContext old;
 
 	run.nonatomic = fcinfo->context && IsA(fcinfo->context, CallContext) &&
@@ -350,17 +342,23 @@ wh_run(PG_FUNCTION_ARGS)
 	run.full_refresh = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	run.wait = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
 	run.publish_anyway = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	run.together = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	SPI_connect_ext(run.nonatomic ? SPI_OPT_NONATOMIC : 0);
-	run.context = AllocSetContextCreate(run.nonatomic ? PortalContext : CurrentMemoryContext,
+	context = AllocSetContextCreate(run.nonatomic ? PortalContext : CurrentMemoryContext,
 										"widgets_wh run", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(run.context);
+	old = MemoryContextSwitchTo(context);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	feed_ids = wh_run_feeds(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+	if (!PG_ARGISNULL(5))
+		run.objects = objects_by_name(PG_GETARG_DATUM(5));
+	if (PG_ARGISNULL(0) && run.objects != NIL)
+		feed_ids = feeds_of(run.objects);
+	else
+		feed_ids = wh_run_feeds(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0), PG_ARGISNULL(0));
 	PopActiveSnapshot();
 	wh_run_cycle(&run, feed_ids);
 	MemoryContextSwitchTo(old);
 	/* before SPI_finish, which takes the context's parent away inside a transaction block */
-	MemoryContextDelete(run.context);
+	MemoryContextDelete(context);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

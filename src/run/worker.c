@@ -115,7 +115,7 @@ publish(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool done = false;
-	WhRun		run = {.nonatomic = true, .wait = true, .context = scratch_context};
+	WhRun		run = {.nonatomic = true, .wait = true};
 
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "publish");
@@ -125,6 +125,7 @@ publish(void)
 		/* SPI keeps there what outlives the transactions of a cycle */
 		PortalContext = scratch_context;
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
+		MemoryContextSwitchTo(scratch_context);
 		wh_run_cycle(&run, NIL);
 		SPI_finish();
 		CommitTransactionCommand();

@@ -12,9 +12,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
@@ -24,6 +22,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "metadata/alert.h"
 #include "metadata/catalog.h"
 #include "kafka/kafka_source.h"
 #include "definition/publish.h"
@@ -40,7 +39,6 @@
 #define TURN_WAIT_MS		10000	/* longest wait for one's turn to write; more with many workers */
 #define MAX_CONTENTIONS		3		/* in a row that are no failure of the feed */
 #define CONTENTION_MS		5000	/* longest time to the next try when they are */
-#define MESSAGE_BYTES		2000	/* of an error, as it is reported */
 #define RATE_MS				5000	/* over which rows per second are taken */
 
 #define later(time, ms) TimestampTzPlusMilliseconds(time, ms)
@@ -214,7 +212,8 @@ typedef struct State
 {
 	WhWorkerFeed *feed;
 	const char *state;
-	const char *message;		/* NULL = none */
+	const char *message;		/* NULL = none, or that of the error */
+	const ErrorData *error;		/* NULL = none */
 	TimestampTz next_retry;		/* 0 = none */
 	double		rate;			/* rows a second; -1 = as it was */
 	int64		batch_id;		/* to be logged as failed; 0 = none */
@@ -233,8 +232,8 @@ write_state(void *arg)
 	Float8GetDatum(state->rate), Int32GetDatum(share)};
 	char		nulls[8] = "       ";
 
-	if (state->message)
-		args[3] = CStringGetTextDatum(state->message);
+	if (state->error || state->message)
+		args[3] = CStringGetTextDatum(state->error ? wh_public_message(state->error) : state->message);
 	else
 		nulls[3] = 'n';
 	nulls[4] = state->next_retry ? ' ' : 'n';
@@ -247,26 +246,16 @@ write_state(void *arg)
 					   " worker_pid = pg_catalog.pg_backend_pid(), reported_at = pg_catalog.clock_timestamp()",
 					   7, types, args, nulls);
 	if (state->batch_id)
-		wh_batch_finish(state->batch_id, false, state->message);
+		wh_batch_fail(state->batch_id, state->error);
 	if (state->alert)
-		Async_Notify("wh_alert", psprintf("%s: %s", feed->name, state->message));
+		wh_alert_send(&(WhAlert) {.event = "failed", .kind = "feed", .object = feed->name,
+					  .batch_id = state->batch_id, .error = state->error, .message = state->message, .rows_rejected = -1, .rows_read = -1});
 }
 
 static void
 forget_batch(void *arg)
 {
 	wh_batch_forget(*(int64 *) arg);
-}
-
-/* Cut a message that is too long, between two characters. */
-static char *
-clipped(char *message)
-{
-	int			len = strlen(message);
-
-	if (len > MESSAGE_BYTES)
-		message[pg_mbcliplen(message, len, MESSAGE_BYTES)] = '\0';
-	return message;
 }
 
 /* Close the source, log the failure, and say when to try again. */
@@ -293,7 +282,7 @@ fail(WhWorkerFeed *feed, const ErrorData *error, int64 batch_id)
 							 Min(FIRST_BACKOFF_MS << shift, is_contention ? CONTENTION_MS : LAST_BACKOFF_MS));
 	state.next_retry = feed->next_batch;
 	state.alert = feed->failures == 1;
-	state.message = clipped(psprintf("%s%s%s", error->message, error->detail ? " " : "", error->detail ? error->detail : ""));
+	state.error = error;
 	wh_worker_try("report a failure", write_state, &state, NULL);
 }
 
@@ -351,7 +340,7 @@ do_batch(void *arg)
 	if (batch->result.changed)
 	{
 		wh_batch_step(batch->result.batch_id, 1, &batch->result.counts);
-		wh_batch_finish(batch->result.batch_id, true, NULL);
+		wh_batch_finish(batch->result.batch_id);
 	}
 	else
 		wh_batch_forget(batch->result.batch_id);

@@ -87,6 +87,18 @@ supersede_all(WhStaging *staging)
 	wh_splice_drop(staging);
 }
 
+/* Warn of a snapshot from which nothing follows for keys that it does not have. */
+static void
+warn_deletes_nothing(const WhStaging *staging, const WhUnit *unit, const char *why)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 unit ? errmsg("snapshot \"%s\" of feed \"%s\" deletes nothing", unit->name, staging->feed->name) :
+			 errmsg("the snapshot of feed \"%s\" deletes nothing", staging->feed->name),
+			 errdetail_internal("%s", why),
+			 errhint("See wh.error_event; correct the source, or keep such records out of it.")));
+}
+
 /*
  * Stage the snapshot that was read since wh_snapshot_begin: unit is its file, NULL
  * for a read of a relation.
@@ -108,10 +120,14 @@ wh_snapshot_end(WhStaging *staging, WhUnit *unit)
 	}
 	if (staging->snapshot_time == DT_NOBEGIN && staging->feed->sequence_by == NULL)
 		staging->snapshot_time = staging->batch_start;
+	if (staging->snapshot_incomplete && !staging->is_retry)
+		warn_deletes_nothing(staging, unit, "A rejected record has no readable key, or its end could not be read: who is missing is not known.");
 	if (staging->snapshot_time == DT_NOBEGIN)
 	{
 		/* Nothing says which time an empty set is of. */
 		staging->counts->warnings++;
+		if (!staging->is_retry && !staging->snapshot_incomplete)
+			warn_deletes_nothing(staging, unit, "None of its records says which time it is of.");
 		MemoryContextSwitchTo(old);
 		return;
 	}
