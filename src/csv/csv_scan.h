@@ -67,6 +67,8 @@ struct WhCsvScan
 	AttrNumber	current;		/* column being converted, for messages */
 };
 
+extern WhCsvScan *wh_csv_scan_make(WhCsvTable *table, const char *name, Bitmapset *attnums, int flags);
+extern WhSourceRow *wh_csv_broken_row(WhCsvScan *scan);
 extern void wh_csv_error_context(void *arg);
 extern void wh_csv_add_error(WhCsvScan *scan, AttrNumber attnum, int sqlerrcode,
 							 const char *message);

@@ -86,18 +86,23 @@ static const struct
 	const char *name;
 }			month_names[] = {
 	/* English, German, French, Spanish, Italian, Portuguese, Dutch */
-	{1, "january"}, {1, "januar"}, {1, "janvier"}, {1, "enero"}, {1, "gennaio"}, {1, "janeiro"}, {1, "januari"}, {1, "jan"}, {1, "j\xc3\xa4nner"}, {1, "janv"}, {1, "ene"}, {1, "gen"},
-	{2, "february"}, {2, "februar"}, {2, "f\xc3\xa9vrier"}, {2, "febrero"}, {2, "febbraio"}, {2, "fevereiro"}, {2, "februari"}, {2, "feb"}, {2, "f\xc3\xa9vr"}, {2, "f\xc3\xa9v"}, {2, "fev"},
-	{3, "march"}, {3, "m\xc3\xa4rz"}, {3, "mars"}, {3, "marzo"}, {3, "mar\xc3\xa7o"}, {3, "maart"}, {3, "mar"}, {3, "m\xc3\xa4r"}, {3, "mrz"}, {3, "mrt"},
+	{1, "january"}, {1, "januar"}, {1, "janvier"}, {1, "enero"}, {1, "gennaio"}, {1, "janeiro"}, {1, "januari"},
+	{1, "jan"}, {1, "j\xc3\xa4nner"}, {1, "janv"}, {1, "ene"}, {1, "gen"},
+	{2, "february"}, {2, "februar"}, {2, "f\xc3\xa9vrier"}, {2, "febrero"}, {2, "febbraio"}, {2, "fevereiro"},
+	{2, "februari"}, {2, "feb"}, {2, "f\xc3\xa9vr"}, {2, "f\xc3\xa9v"}, {2, "fev"},
+	{3, "march"}, {3, "m\xc3\xa4rz"}, {3, "mars"}, {3, "marzo"}, {3, "mar\xc3\xa7o"}, {3, "maart"}, {3, "mar"},
+	{3, "m\xc3\xa4r"}, {3, "mrz"}, {3, "mrt"},
 	{4, "april"}, {4, "avril"}, {4, "abril"}, {4, "aprile"}, {4, "apr"}, {4, "avr"}, {4, "abr"},
 	{5, "may"}, {5, "mai"}, {5, "mayo"}, {5, "maggio"}, {5, "maio"}, {5, "mei"}, {5, "mag"},
 	{6, "june"}, {6, "juni"}, {6, "juin"}, {6, "junio"}, {6, "giugno"}, {6, "junho"}, {6, "jun"}, {6, "giu"},
 	{7, "july"}, {7, "juli"}, {7, "juillet"}, {7, "julio"}, {7, "luglio"}, {7, "julho"}, {7, "jul"}, {7, "juil"}, {7, "lug"},
 	{8, "august"}, {8, "ao\xc3\xbbt"}, {8, "agosto"}, {8, "augustus"}, {8, "aug"}, {8, "ago"},
 	{9, "september"}, {9, "septembre"}, {9, "septiembre"}, {9, "settembre"}, {9, "setembro"}, {9, "sept"}, {9, "sep"}, {9, "set"},
-	{10, "october"}, {10, "oktober"}, {10, "octobre"}, {10, "octubre"}, {10, "ottobre"}, {10, "outubro"}, {10, "oct"}, {10, "okt"}, {10, "ott"}, {10, "out"},
+	{10, "october"}, {10, "oktober"}, {10, "octobre"}, {10, "octubre"}, {10, "ottobre"}, {10, "outubro"}, {10, "oct"},
+	{10, "okt"}, {10, "ott"}, {10, "out"},
 	{11, "november"}, {11, "novembre"}, {11, "noviembre"}, {11, "novembro"}, {11, "nov"},
-	{12, "december"}, {12, "dezember"}, {12, "d\xc3\xa9" "cembre"}, {12, "diciembre"}, {12, "dicembre"}, {12, "dezembro"}, {12, "dec"}, {12, "dez"}, {12, "d\xc3\xa9" "c"}, {12, "dic"}
+	{12, "december"}, {12, "dezember"}, {12, "d\xc3\xa9" "cembre"}, {12, "diciembre"}, {12, "dicembre"}, {12, "dezembro"},
+	{12, "dec"}, {12, "dez"}, {12, "d\xc3\xa9" "c"}, {12, "dic"}
 };
 
 /*
