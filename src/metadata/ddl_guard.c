@@ -22,6 +22,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "tcop/cmdtag.h"
 #include "tcop/deparse_utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -259,10 +260,67 @@ check_types(void)
 	}
 }
 
+/* Tell whether CREATE TABLE makes a table that inherits, is a partition, or refers to another. */
+static bool
+has_neighbours(const CreateStmt *create)
+{
+	ListCell   *lc,
+			   *l2;
+
+	if (create->inhRelations != NIL || create->partbound || create->constraints != NIL)
+		return true;
+	foreach(lc, create->tableElts)
+	{
+		Node	   *element = lfirst(lc);
+
+		if (IsA(element, Constraint) && castNode(Constraint, element)->contype == CONSTR_FOREIGN)
+			return true;
+		if (!IsA(element, ColumnDef))
+			continue;
+		foreach(l2, castNode(ColumnDef, element)->constraints)
+			if (lfirst_node(Constraint, l2)->contype == CONSTR_FOREIGN)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * Tell whether a statement can be one that is refused.  The looks below cost
+ * milliseconds, and most statements need none.
+ */
+static bool
+needs_a_look(const EventTriggerData *data)
+{
+	switch (data->tag)
+	{
+		case CMDTAG_COMMENT:
+		case CMDTAG_CREATE_FUNCTION:
+		case CMDTAG_CREATE_INDEX:
+		case CMDTAG_CREATE_PROCEDURE:
+		case CMDTAG_CREATE_SEQUENCE:
+		case CMDTAG_CREATE_SERVER:
+		case CMDTAG_CREATE_TABLE_AS:
+		case CMDTAG_DROP_FUNCTION:
+		case CMDTAG_DROP_INDEX:
+		case CMDTAG_DROP_SCHEMA:
+		case CMDTAG_DROP_TABLE:
+		case CMDTAG_DROP_VIEW:
+		case CMDTAG_GRANT:
+		case CMDTAG_REVOKE:
+			return false;
+		case CMDTAG_CREATE_TABLE:
+			return !IsA(data->parsetree, CreateStmt) || has_neighbours(castNode(CreateStmt, data->parsetree));
+		default:
+			return true;
+	}
+}
+
 /* wh.guard_ddl() returns event_trigger */
 Datum
 wh_guard_ddl(PG_FUNCTION_ARGS)
 {
+	const EventTriggerData *data;
+
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
@@ -270,10 +328,14 @@ wh_guard_ddl(PG_FUNCTION_ARGS)
 	/* an upgrade of the extension alters what is its own */
 	if (creating_extension && CurrentExtensionObject == get_extension_oid("widgets_wh", true))
 		PG_RETURN_NULL();
+	data = (EventTriggerData *) fcinfo->context;
+	if (!needs_a_look(data))
+		PG_RETURN_NULL();
 	SPI_connect();
 	check_relations();
 	check_neighbours();
-	check_types();
+	if (data->tag == CMDTAG_ALTER_TYPE)
+		check_types();
 	SPI_finish();
 	PG_RETURN_NULL();
 }

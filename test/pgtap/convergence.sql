@@ -12,7 +12,7 @@
 \else
 SELECT floor(random() * 1000000000)::bigint AS seed \gset
 \endif
-SET client_min_messages = warning;
+SET client_min_messages = error;  -- records are rejected on purpose
 SET jit = off;
 \ir ../lib/convergence_oracle.sql
 \ir ../lib/convergence_cases.sql
