@@ -20,7 +20,5 @@ typedef struct WhComponent
 extern List *wh_components(void);
 extern List *wh_component_of(int64 object_id);
 extern WhComponent *wh_components_joined(List *components);
-extern bool wh_list_has_id(const List *ids, int64 id);
-extern List *wh_list_add_id(List *ids, int64 id);
 
 #endif							/* WH_COMPONENT_H */

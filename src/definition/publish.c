@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/id_list.h"
 #include "definition/definition_run.h"
 #include "base/object_name.h"
 #include "base/subtransaction.h"

@@ -24,6 +24,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 
+#include "base/id_list.h"
 #include "base/statistics.h"
 #include "base/subtransaction.h"
 #include "definition/component.h"

@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
+#include "base/id_list.h"
 #include "base/subtransaction.h"
 #include "definition/component.h"
 #include "definition/publish.h"
