@@ -62,7 +62,7 @@ SELECT is((SELECT count(*)::int FROM widgets.sales), 9200, 'a fact for each orde
 SELECT cmp_ok(count(*), '>', 5::bigint, 'some customers have a new version because of their address alone') FROM (
     SELECT customer_id FROM widgets.customer WHERE customer_key > 0 GROUP BY customer_id
     HAVING count(DISTINCT (billing_street, shipping_street)) > 1 AND count(DISTINCT (email, is_active)) = 1) c;
-SELECT is((SELECT count(*)::int FROM wh.error_event), 0, 'nothing clean is rejected');
+SELECT is((SELECT count(*)::int FROM wh.error_event WHERE state = 'open'), 0, 'nothing clean is rejected: what could not be read for a while is settled');
 SELECT is((SELECT sum(warnings)::int FROM wh.batch_step), 0, 'nothing clean is warned of');
 SELECT is_empty('SELECT name FROM widgets.customer WHERE is_inferred UNION ALL SELECT name FROM widgets.product WHERE is_inferred UNION ALL SELECT name FROM widgets.store WHERE is_inferred', 'no member is inferred');
 SELECT is_empty($$SELECT customer_name FROM widgets_staging.customer WHERE widgets_source.clean(customer_name) IS DISTINCT FROM customer_name
