@@ -73,8 +73,9 @@ CALL batches(8);
 SELECT is_empty('TABLE wrong', 'after each of 8 batches the versions at random times are what the query gives as of them');
 SELECT is_empty('SELECT * FROM wh.check(rebuild => true)', 'and what a rebuild gives');
 SELECT cmp_ok((SELECT count(*) FROM mart.ranked WHERE ranked_key > 0), '>', 20::bigint, 'of many versions');
+SELECT max(batch_id) AS last_batch FROM wh.batch \gset
 CALL wh.run();
-SELECT is((SELECT count(*) FROM wh.batch WHERE kind = 'publish' AND batch_id > (SELECT max(batch_id) FROM wh.batch_step WHERE object = 'mart.ranked')), 0::bigint, 'a run without news computes nothing');
+SELECT is((SELECT count(*) FROM wh.batch WHERE kind = 'publish' AND batch_id > :last_batch), 0::bigint, 'a run without news computes nothing');
 
 -- Limits.
 SELECT wh.drop_dimension(name) FROM shape WHERE name <> 'ranked';
