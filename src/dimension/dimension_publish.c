@@ -174,6 +174,16 @@ states_direct(DimensionPass *pass, WhMerge *merge, int *nstates)
 }
 
 /*
+ * Give the time of the point that ended an existing version.  A grain has moved
+ * the end to the start of the next one, and will again: the point was before.
+ */
+static TimestampTz
+ended_at(const WhDimension *d, TimestampTz to)
+{
+	return d->grain == WH_GRAIN_NONE ? to : to - 1;
+}
+
+/*
  * States of a query as a whole: what the existing versions say of the time
  * before the pass's first point, then the rows that were computed.
  */
@@ -191,7 +201,7 @@ states_whole(DimensionPass *pass, WhMerge *merge, const WhVersion *existing, int
 		if (existing[i].is_inferred)
 			continue;
 		if (n > 0 && open_until < existing[i].from)
-			states[n++].at = open_until;
+			states[n++].at = ended_at(pass->dimension, open_until);
 		states[n].at = existing[i].from;
 		states[n].values = existing[i].values;
 		states[n++].isnull = existing[i].isnull;
@@ -199,7 +209,7 @@ states_whole(DimensionPass *pass, WhMerge *merge, const WhVersion *existing, int
 	}
 	/* no row at the first point ends what was there before it */
 	if (n > 0 && (ncomputed == 0 || computed[0].at > Min(open_until, pass->from)))
-		states[n++].at = Min(open_until, pass->from);
+		states[n++].at = open_until <= pass->from ? ended_at(pass->dimension, open_until) : pass->from;
 	memcpy(states + n, computed, sizeof(WhState) * ncomputed);
 	*nstates = n + ncomputed;
 	return states;

@@ -155,6 +155,11 @@ BEGIN
     RETURN format('%s: %s %s %s', d.name, d.query, d.scd, d.roles);
   ELSIF dice < 0.8 THEN
     SELECT * INTO s FROM test.source WHERE at_type < cardinality(types) ORDER BY random() LIMIT 1;
+    -- a fact's key is not wider than its dimension's
+    IF FOUND AND s.feed = 'visit' AND s.name IN ('customer_id', 'item') AND s.types[s.at_type] =
+       (SELECT k.types[k.at_type] FROM test.source k WHERE (k.feed, k.name) = (CASE s.name WHEN 'item' THEN 'price' ELSE 'customer' END, CASE s.name WHEN 'item' THEN 'item' ELSE 'id' END)) THEN
+      SELECT * INTO s FROM test.source k WHERE (k.feed, k.name) = (CASE s.name WHEN 'item' THEN 'price' ELSE 'customer' END, CASE s.name WHEN 'item' THEN 'item' ELSE 'id' END);
+    END IF;
     IF FOUND THEN
       UPDATE test.source SET at_type = at_type + 1 WHERE feed = s.feed AND name = s.name;
       EXECUTE format('ALTER TABLE src.%I ALTER COLUMN %I TYPE %s', s.feed, s.name, s.types[s.at_type + 1]);

@@ -12,7 +12,7 @@
 \else
 SELECT floor(random() * 1000000000)::bigint AS seed \gset
 \endif
-SET client_min_messages = warning;
+SET client_min_messages = error;
 SET jit = off;
 \ir ../lib/evolution_cases.sql
 SELECT plan(1);

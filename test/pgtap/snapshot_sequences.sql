@@ -60,7 +60,7 @@ END $$;
 SELECT lives_ok('CALL sequence(60)', 'after each of 60 snapshots staging is what the set of them says');
 SELECT wh.create_dimension('price', 'SELECT product, price FROM price', '{product}') \g /dev/null
 CALL wh.run();
-SELECT string_agg('CALL deliver(); CALL wh.run(); SELECT is(differences(), 0::bigint, ''staged ' || i || '''), set_eq('
+SELECT string_agg('CALL deliver(); CALL wh.run(); SELECT is(differences(), 0::bigint, ''staged ' || i || '''); SELECT set_eq('
   '''SELECT product, price FROM mart.price WHERE is_current AND price_key > 0'', ''SELECT product, price FROM delivered WHERE day = '
   '(SELECT max(day) FROM days)'', ''published ' || i || ''')', E';\n') AS steps FROM generate_series(1, 12) i \gset
 :steps;
