@@ -59,7 +59,7 @@ BEGIN
   SELECT * INTO d FROM test.object WHERE name = which;
   d.query := CASE which
     WHEN 'd_customer' THEN 'SELECT ' || test.select_list('{c.id}', ARRAY['c.name|upper(c.name) AS name|length(c.name) AS name', 'c.region|c.region::text AS region|c.region * 2 AS region',
-        'c.credit|c.credit::text AS credit|c.credit + 1 AS credit', 'c.code', 'c.born|c.born::date AS born|c.born::text AS born', 'c.weight|c.weight::numeric AS weight',
+        'c.credit|c.credit::text AS credit|c.credit + 1 AS credit', 'c.code', 'c.born|c.born::text AS born', 'c.weight|c.weight::numeric AS weight',
         'ci.title|trim(ci.title) AS title', 'ci.inhabitants|ci.inhabitants::float8 AS inhabitants'])
       || ' FROM @customer c LEFT JOIN @city ci ON ci.region = c.region'
     WHEN 'd_price' THEN 'SELECT ' || test.select_list('{p.item}', ARRAY['p.label|p.label::text AS label', 'p.amount|p.amount::int AS amount|p.amount::text AS amount', 'p.item + 1 AS next_item'])
