@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "catalog/pg_authid.h"
@@ -46,6 +47,11 @@ create_part(const char *part)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", part)));
+	/* as COPY's files: the server's umask would keep it from everybody else */
+	if (fchmod(fd, 0644) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not set permissions of file \"%s\": %m", part)));
 	return fd;
 }
 
