@@ -72,6 +72,20 @@ check_one_select(const char *query)
 				 errmsg("the query must be exactly one SELECT")));
 }
 
+/* Error context: a position is one in the definition, not in the statement that called us. */
+static void
+place_in_query(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(arg);
+	}
+}
+
 /*
  * Store the query as view <name>_definition and give the view.  One that it
  * replaces is put aside; the caller drops it with wh_definition_drop_view once
@@ -87,11 +101,17 @@ wh_definition_view(const WhObjectName *object, const char *query, Oid replaced)
 	RawStmt    *raw;
 	List	   *written;
 	Relation	rel;
+	ErrorContextCallback place;
 
+	place.callback = place_in_query;
+	place.arg = text;
+	place.previous = error_context_stack;
+	error_context_stack = &place;
 	check_one_select(query);
 	raw = linitial_node(RawStmt, pg_parse_query(query));
 	written = wh_owners_written(raw->stmt);
 	wh_purity_check_words((Node *) parse_analyze_fixedparams(raw, query, NULL, 0, NULL), query, "the query");
+	error_context_stack = place.previous;
 	while (len > 0 && (text[len - 1] == ';' || isspace((unsigned char) text[len - 1])))
 		text[--len] = '\0';
 	if (OidIsValid(replaced))
