@@ -1,12 +1,12 @@
 -- Warehouses that change while they run: definitions altered at random (columns dropped, added, retyped, put in another order, other SCD types and
 -- roles), columns of sources widened, snapshots restated. After each change wh.check(rebuild) finds nothing and surrogate keys stay; in the end
 -- the warehouse is what one made from the start with the last definitions is.
--- Environment: EVOLUTION_CASES (default 100), SEED (default random): case i has seed SEED + i - 1.
+-- Environment: EVOLUTION_CASES (default 60), SEED (default random): case i has seed SEED + i - 1.
 \getenv cases EVOLUTION_CASES
 \getenv seed SEED
 \if :{?cases}
 \else
-\set cases 100
+\set cases 60
 \endif
 \if :{?seed}
 \else
