@@ -6,6 +6,7 @@ CREATE TABLE wh.worker_feed (
     state text NOT NULL CHECK (state IN ('streaming', 'retrying', 'disconnected')),
     failures int NOT NULL,
     message text,
+    detail text,
     next_retry_at timestamptz,
     rows_per_second float8,
     worker_pid int NOT NULL DEFAULT pg_catalog.pg_backend_pid(),

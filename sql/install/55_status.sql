@@ -37,9 +37,9 @@ WITH feed_state AS (
                 WHEN l.state IS NULL AND f.last_batch_id IS NULL AND a.looked_at IS NULL THEN 'never run'
                 ELSE 'ready' END AS state,
            l.started_at, l.message, l.detail, a.looked_at,
-           w.message AS worker_message, w.rows_per_second, w.next_retry_at
+           w.message AS worker_message, w.detail AS worker_detail, w.rows_per_second, w.next_retry_at
     FROM wh.feed f
-    LEFT JOIN LATERAL (SELECT v.state, v.message, v.next_retry_at,
+    LEFT JOIN LATERAL (SELECT v.state, v.message, v.detail, v.next_retry_at,
                               CASE v.state WHEN 'streaming' THEN v.reported_at END AS streams_since,
                               (SELECT sum(r.rows_per_second) FROM wh.worker_feed r
                                WHERE r.feed_id = f.feed_id) AS rows_per_second
@@ -80,7 +80,7 @@ SELECT f.object,
        CASE WHEN f.state IN ('retrying', 'disconnected') THEN f.worker_message
             WHEN f.state = 'failed' THEN f.message
             WHEN f.state = 'ready' AND k.waits THEN 'messages wait for the end of a transaction that a producer has left open' END AS last_error,
-       CASE WHEN f.state = 'failed' THEN f.detail END AS last_error_detail,
+       CASE WHEN f.state IN ('retrying', 'disconnected') THEN f.worker_detail WHEN f.state = 'failed' THEN f.detail END AS last_error_detail,
        k.lag,
        f.rows_per_second,
        f.next_retry_at

@@ -226,25 +226,30 @@ write_state(void *arg)
 {
 	State	   *state = arg;
 	WhWorkerFeed *feed = state->feed;
-	Oid			types[7] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, FLOAT8OID, INT4OID};
-	Datum		args[7] = {Int64GetDatum(feed->feed_id), CStringGetTextDatum(state->state),
+	Oid			types[8] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, FLOAT8OID, INT4OID, TEXTOID};
+	Datum		args[8] = {Int64GetDatum(feed->feed_id), CStringGetTextDatum(state->state),
 		Int32GetDatum(feed->failures), (Datum) 0, TimestampTzGetDatum(state->next_retry),
-	Float8GetDatum(state->rate), Int32GetDatum(share)};
-	char		nulls[8] = "       ";
+	Float8GetDatum(state->rate), Int32GetDatum(share), (Datum) 0};
+	char		nulls[9] = "        ";
+	char	   *detail = state->error ? wh_public_detail(state->error) : NULL;
 
 	if (state->error || state->message)
 		args[3] = CStringGetTextDatum(state->error ? wh_public_message(state->error) : state->message);
 	else
 		nulls[3] = 'n';
+	if (detail)
+		args[7] = CStringGetTextDatum(detail);
+	else
+		nulls[7] = 'n';
 	nulls[4] = state->next_retry ? ' ' : 'n';
 	nulls[5] = state->rate >= 0 ? ' ' : 'n';
 	/* the feed may be dropped meanwhile */
-	wh_catalog_execute("INSERT INTO wh.worker_feed (feed_id, state, failures, message, next_retry_at, rows_per_second, worker)"
-					   " SELECT $1, $2, $3, $4, $5, $6, $7 FROM wh.feed WHERE feed_id OPERATOR(pg_catalog.=) $1"
-					   " ON CONFLICT (feed_id, worker) DO UPDATE SET state = $2, failures = $3, message = $4,"
+	wh_catalog_execute("INSERT INTO wh.worker_feed (feed_id, state, failures, message, next_retry_at, rows_per_second, worker, detail)"
+					   " SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM wh.feed WHERE feed_id OPERATOR(pg_catalog.=) $1"
+					   " ON CONFLICT (feed_id, worker) DO UPDATE SET state = $2, failures = $3, message = $4, detail = $8,"
 					   " next_retry_at = $5, rows_per_second = coalesce($6, worker_feed.rows_per_second),"
 					   " worker_pid = pg_catalog.pg_backend_pid(), reported_at = pg_catalog.clock_timestamp()",
-					   7, types, args, nulls);
+					   8, types, args, nulls);
 	if (state->batch_id)
 		wh_batch_fail(state->batch_id, state->error);
 	if (state->alert)

@@ -134,8 +134,8 @@ SELECT wh.create_feed('closed', 'closed', 'append');
 becomes($node, 'closed', q{state = 'retrying' AND last_error LIKE '%uthorization%' AND next_retry_at IS NOT NULL}, 'a refused authorization is a state');
 tool('allow', 'closed', 'wh');
 staged('closed', 10, 'and is tried again');
-becomes($node, 'locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND last_error NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
-becomes($node, 'sealed', q{state = 'retrying' AND last_error LIKE '%certificate%'}, 'a wrong certificate is a state');
+becomes($node, 'locked', q{state = 'retrying' AND last_error LIKE '%uthentication%' AND concat_ws(' ', last_error, last_error_detail) NOT LIKE '%hush-hush%'}, 'a wrong password is a state that does not show it');
+becomes($node, 'sealed', q{state = 'retrying' AND concat_ws(' ', last_error, last_error_detail) LIKE '%certificate%'}, 'a wrong certificate is a state');
 $node->safe_psql('wh', qq{
 ALTER USER MAPPING FOR CURRENT_USER SERVER locked OPTIONS (SET password 'wh-secret');
 ALTER SERVER sealed OPTIONS (SET ssl_ca_location '$ENV{KAFKA_DIR}/ca.pem');
