@@ -112,6 +112,11 @@ wh_event_form(const WhErrorEvent *event, Datum *values, bool *isnull)
 	SET_BYTES(EVENT_RECORD_KEY, event->record_key);
 }
 
+/* The event of a record that is not to be told again; each use is one look into the unique index. */
+#define STANDING_EVENT \
+	"SELECT FROM wh.error_event WHERE object_id OPERATOR(pg_catalog.=) $%d AND record_hash OPERATOR(pg_catalog.=) $%d" \
+	" AND (state IN ('open', 'dismissed') OR settled_by OPERATOR(pg_catalog.=) 'key')"
+
 /* Give the plan that writes an event, made once in a session. */
 static SPIPlanPtr
 insert_plan(void)
@@ -133,20 +138,16 @@ insert_plan(void)
 		appendStringInfo(&parameters, "%s$%d", i > 0 ? ", " : "", i + 1);
 	}
 	plan = SPI_prepare(psprintf("INSERT INTO wh.error_event AS e (%s) SELECT %s"
-								" WHERE NOT EXISTS (SELECT FROM wh.error_event"
-								"  WHERE object_id OPERATOR(pg_catalog.=) $%d"
-								"   AND (source_position OPERATOR(pg_catalog.=) $%d"
-								"    OR source_position IS NULL AND $%d IS NULL)"
-								"   AND record_hash OPERATOR(pg_catalog.=) $%d"
-								"   AND (state IN ('open', 'dismissed') OR settled_by OPERATOR(pg_catalog.=) 'key'))"
+								" WHERE NOT EXISTS (" STANDING_EVENT " AND source_position OPERATOR(pg_catalog.=) $%d)"
+								" AND NOT EXISTS (" STANDING_EVENT " AND source_position IS NULL AND $%d IS NULL)"
 								" ON CONFLICT (object_id, source_position, record_hash) DO UPDATE"
 								" SET state = 'open', closed_at = NULL, settled_by = NULL, batch_id = excluded.batch_id,"
 								" errors = excluded.errors, \"column\" = excluded.\"column\","
 								" sqlstate = excluded.sqlstate, message = excluded.message,"
 								" record_key = excluded.record_key"
 								" WHERE e.state OPERATOR(pg_catalog.=) 'retried' OR e.settled_by OPERATOR(pg_catalog.=) 'read'",
-								names.data, parameters.data, EVENT_OBJECT + 1, EVENT_POSITION + 1,
-								EVENT_POSITION + 1, EVENT_HASH + 1),
+								names.data, parameters.data, EVENT_OBJECT + 1, EVENT_HASH + 1, EVENT_POSITION + 1,
+								EVENT_OBJECT + 1, EVENT_HASH + 1, EVENT_POSITION + 1),
 					   WH_EVENT_COLUMNS, types);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare the writing of error events");
