@@ -7,13 +7,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parsetree.h"
-#include "utils/resowner.h"
 
+#include "base/subtransaction.h"
 #include "query/query_internal.h"
 
 /* Refuse what only mode CURRENT can read. */
@@ -187,6 +186,12 @@ plan_whole(QueryDefinition *def, ErrorData *refusal)
 	plan->whole->hint = refusal->hint;
 }
 
+static void
+plan_by_keys(void *arg)
+{
+	wh_query_plan_as_of(arg);
+}
+
 /*
  * Plan the query by its keys where that can be, else as a whole.  What the
  * analysis says when it cannot follow keys is an error like any other: its
@@ -196,27 +201,8 @@ void
 wh_query_plan_as_of_or_whole(QueryDefinition *def)
 {
 	WhQueryPlan base = *def->plan;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile refusal = NULL;
+	ErrorData  *refusal = wh_subtransaction(plan_by_keys, def, false);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		wh_query_plan_as_of(def);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		refusal = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (refusal == NULL)
 		return;
 	if (refusal->sqlerrcode != ERRCODE_FEATURE_NOT_SUPPORTED)
